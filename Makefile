@@ -1,0 +1,47 @@
+# `make demo` runs the main job, `make test` the tests; each makes its own environment first.
+
+PYTHON ?= $(shell sh .ci/find-python)
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKDIR ?= runs/demo
+SEED ?= 0
+
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
+export PYTHONDONTWRITEBYTECODE =
+
+.PHONY: demo test slow parity lint format constraints clean
+
+demo: $(VENV)/.core
+	$(BIN)/python -m experiments.desk --workdir=$(WORKDIR) --seed=$(SEED)
+
+test: $(VENV)/.dev lint
+	$(BIN)/python -m pytest -q -n 2
+
+slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -m slow
+
+# Against transformers on torch, whose tested build is for Python 3.11.
+parity:
+	$(MAKE) VENV=.venv-parity PYTHON="$$(sh .ci/find-python 3.11)" .venv-parity/.parity
+	.venv-parity/bin/python -m pytest -q -n 2 -m parity
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/ty check
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Each stamp file stands for an installed set of extras.
+$(VENV)/.%: setup.py constraints.txt
+	@test -n "$(PYTHON)" || { echo "prefjax needs Python 3.11 or newer on the PATH"; exit 2; }
+	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e .$(if $(filter core,$*),,[$*]) -c constraints.txt
+	touch $@
+
+clean:
+	rm -rf .venv .venv-parity .cache runs build *.egg-info

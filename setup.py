@@ -1,0 +1,61 @@
+"""Package metadata. Tools are configured in pyproject.toml; constraints.txt pins the tested versions."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+(VERSION,) = re.findall(r'__version__ = "(.+)"', (HERE / "prefjax/__init__.py").read_text())
+
+CORE = [
+    "absl-py>=2.1",
+    "flax>=0.12.8,<0.13; python_version < '3.12'",
+    "flax>=0.12.9,<0.13; python_version >= '3.12'",
+    "grain>=0.2.18,<0.3",
+    "jax>=0.10.2,!=0.11.1,<0.13",  # 0.11.1 copies whole buffers for small updates inside loops
+    "jinja2>=3.1",
+    "ml-collections>=1.1,<2",
+    "numpy>=2.1",
+    "optax>=0.2.8,<0.3",
+    "orbax-checkpoint>=0.12.8,<1",
+    "rich>=13",
+    "safetensors>=0.6",
+    "tokenizers>=0.22,<0.24",
+]
+EXTRAS = {
+    "hf": ["datasets>=4", "transformers>=5,<6"],
+    "tfds": ["tensorflow-datasets>=4.9.10,<5"],
+    "wandb": ["wandb>=0.31,<0.32"],
+    "cuda12": ["jax[cuda12]"],
+    "cuda13": ["jax[cuda13]"],
+    "tpu": ["jax[tpu]"],
+}
+EXTRAS["parity"] = ["torch==2.13.0; python_version < '3.12'", *EXTRAS["hf"]]
+EXTRAS["dev"] = [
+    "hypothesis>=6",
+    "ipykernel>=6",
+    "nbclient>=0.10",
+    "nbformat>=5",
+    "pre-commit>=4",
+    "pytest>=8",
+    "pytest-xdist>=3",
+    "ruff>=0.12",
+    "transformers>=5,<6",
+    "ty",
+    *EXTRAS["wandb"],
+]
+
+setup(
+    name="prefjax",
+    version=VERSION,
+    description="Preference tuning of language models in JAX, exact where it can be exact",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["prefjax", "prefjax.*"]),
+    python_requires=">=3.11",
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["prefjax = prefjax.cli:main"]},
+)

@@ -1,0 +1,24 @@
+"""Eight CPU devices, strict arithmetic, and the folder of real data."""
+
+import os
+
+os.environ.setdefault("PJRT_NPROC", "32")  # collectives of many virtual devices on few cores would time out
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # tests compile more than they compute
+
+from pathlib import Path
+
+import jax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder named by PREFJAX_DATA; tests that need it are skipped without it."""
+    folder = os.environ.get("PREFJAX_DATA")
+    if not folder:
+        pytest.skip("PREFJAX_DATA is not set: no real data to test on")
+    return Path(folder)
