@@ -1,0 +1,102 @@
+"""The values that flow through the library, as NamedTuples without behaviour.
+
+Letters, never varied: `B` rows, `N` candidates of one prompt (pairs: 0 = chosen, 1 = rejected), `T` tokens, `V`
+vocabulary, `R` runs. Rows are `[prompt | response | padding]`, right-padded. All that has a `T` axis shares one index:
+`logps[..., t]` is the log-probability of the token AT t given all before it, `values[..., t]` the value BEFORE it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+Params = Any  # a pytree of jax.Array
+Frozen = dict[str, Params]  # name -> parameters that never move: {"reference": ..., "reward": ...}
+Hparams = dict[str, jax.Array]  # config path -> float32 scalar, traced: {"loss.beta": ..., "optim.lr": ...}
+
+
+class Sequences(NamedTuple):
+    """Token rows: `[B, T]` for SFT, `[B, 2, T]` for pairs, `[B, N, T]` for rankings and best-of-N."""
+
+    tokens: jax.Array  # int32
+    valid: jax.Array  # bool: a real token, not padding
+    response: jax.Array  # bool: written by the policy; the mask of every loss
+
+
+class Demos(NamedTuple):
+    """A batch of demonstrations for supervised fine-tuning."""
+
+    sequences: Sequences  # [B, T]
+    weight: jax.Array  # [B], 0 on filler rows
+
+
+class Pairs(NamedTuple):
+    """A batch of preference pairs, candidate 0 preferred unless `target` says otherwise."""
+
+    sequences: Sequences  # [B, 2, T]
+    weight: jax.Array  # [B], 0 on filler rows
+    ref_logps: jax.Array | None = None  # [B, 2, T], nats
+    margin: jax.Array | None = None  # [B], in units of reward
+    target: jax.Array | None = None  # [B], probability that candidate 0 wins
+
+
+class Prompts(NamedTuple):
+    """A batch of prompts to sample from, right-padded."""
+
+    tokens: jax.Array  # [B, T]
+    valid: jax.Array  # [B, T] bool
+    ids: jax.Array  # [B] int32: index of the record each prompt came from
+
+
+class Rollout(NamedTuple):
+    """Completions sampled on policy, and what is known about them."""
+
+    sequences: Sequences  # [B, T]
+    logps: jax.Array  # [B, T], under the distribution that sampled them
+    ref_logps: jax.Array  # [B, T]
+    values: jax.Array  # [B, T]
+    scores: jax.Array  # [B], reward of the whole completion
+
+
+class Experience(NamedTuple):
+    """A rollout with its credit assigned: what a policy-gradient loss needs."""
+
+    sequences: Sequences  # [B, T]
+    logps: jax.Array  # [B, T]
+    values: jax.Array  # [B, T]
+    advantages: jax.Array  # [B, T]
+    returns: jax.Array  # [B, T]
+
+
+class TrainState(NamedTuple):
+    """All that moves in training, and so all that a checkpoint holds."""
+
+    step: jax.Array  # int32 scalar: updates done
+    params: Params
+    opt_state: Any
+    carry: dict[str, Any]  # what an algorithm must remember: an averaged copy, an adaptive coefficient
+
+
+class Algorithm(NamedTuple):
+    """Two pure functions; `train.py` knows nothing more of an algorithm.
+
+    init(key, params) -> TrainState
+    step(state, frozen, hparams, batch, key) -> (TrainState, {name: Mean})
+    """
+
+    init: Callable[..., TrainState]
+    step: Callable[..., tuple[TrainState, dict[str, Any]]]
+
+
+class Setup(NamedTuple):
+    """A run before its first step: what the loop starts from, and what an evaluation may look at."""
+
+    config: Any
+    tokenizer: Any
+    nets: dict[str, Any]  # name -> model: "policy" and the frozen ones
+    params: Params
+    frozen: Frozen
+    hparams: Hparams
+    algorithm: Algorithm
+    batch_at: Callable[[int], Any]  # a pure function of the step
+    facts: dict[str, Any]  # what the record should say of the data: rows, drops
