@@ -1,0 +1,127 @@
+"""Models: the transformer, its families, and Hugging Face folders.
+
+A model is a flax module without state, parameters are a tree: `model.apply(params, tokens)`. flax is imported when a
+model is first made.
+"""
+
+import functools
+from os import PathLike
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from prefjax import ops
+from prefjax.types import Params, Sequences
+
+Transformer = Any  # prefjax.models.transformer.Transformer, not imported here
+Models = dict[str, Transformer]  # name -> model: {"policy": ..., "reference": ...}
+
+
+def load(folder: str | PathLike) -> tuple[Transformer, Params]:
+    """The model and float32 parameters of a Hugging Face folder: see `prefjax.models.huggingface`."""
+    from prefjax.models import huggingface
+
+    return huggingface.load(folder)
+
+
+def read_config(folder: str | PathLike) -> Transformer:
+    """The model of a Hugging Face folder, from its config.json alone."""
+    from prefjax.models import huggingface
+
+    return huggingface.read_config(folder)
+
+
+def save(folder: str | PathLike, model: Transformer, params: Params, extra: dict[str, Any] | None = None) -> None:
+    """Writes a Hugging Face folder; `extra` goes into its config, such as `{"eos_token_id": 2}`."""
+    from prefjax.models import huggingface
+
+    huggingface.save(folder, model, params, extra)
+
+
+def save_config(folder: str | PathLike, model: Transformer, extra: dict[str, Any] | None = None) -> None:
+    """Writes config.json and generation_config.json, what `read_config` reads."""
+    from prefjax.models import huggingface
+
+    huggingface.save_config(folder, model, extra)
+
+
+def computing(model: Transformer, dtype: str = "float32", remat: bool = False) -> Transformer:
+    """`model` with another dtype of computation ("float32", "bfloat16") and activations recomputed or kept."""
+    return model.clone(dtype=dtype, remat=remat)
+
+
+def logps(model: Transformer, params: Params, sequences: Sequences) -> jax.Array:
+    """Log-probability, in nats, of every response token given all before it: `[..., T]`, 0 outside the response."""
+    hidden = model.apply(params, sequences.tokens, method="hidden")
+    return ops.chunked_token_logps(hidden, model.head(params), sequences.tokens, sequences.response)
+
+
+def init(model: Transformer, key: jax.Array, heads: tuple[str, ...] = ("lm",)) -> Params:
+    """Random parameters with an output embedding ("lm"), a scalar head for rewards or values ("score"), or both."""
+    if not heads or not set(heads) <= {"lm", "score"}:
+        raise ValueError(f"heads: expected 'lm', 'score' or both, got {heads}")
+    lm_key, score_key = jax.random.split(key)
+    params = {"params": _init(model, lm_key, "__call__")}
+    if "score" not in heads:
+        return params
+    scored = add_score_head(params, model, score_key)
+    return {"params": params["params"] | scored["params"]} if "lm" in heads else scored
+
+
+def add_score_head(params: Params, model: Transformer, key: jax.Array) -> Params:
+    """Parameters of a reward model or critic from those of a language model, without its own output embedding."""
+    trunk = {name: tree for name, tree in params["params"].items() if name != "lm_head"}
+    return {"params": trunk | {"score_head": _init(model, key, "score")["score_head"]}}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _init(model, key, method):
+    token = jnp.zeros((1, 1), jnp.int32)
+    return model.init(key, token, token == 0, method=method)["params"]
+
+
+def llama(
+    *,
+    vocab: int,
+    width: int,
+    layers: int,
+    heads: int,
+    kv_heads: int | None = None,
+    mlp: int | None = None,
+    positions: int = 256,
+    tied: bool = True,
+    qkv_bias: bool = False,
+    rope_theta: float = 10000.0,
+) -> Transformer:
+    """A Llama, or a Qwen2 with `qkv_bias`.
+
+    Args:
+      vocab, width, layers, heads: sizes; a head is `width / heads` wide.
+      kv_heads: key-value heads, each serving `heads / kv_heads` queries; by default as many as heads.
+      mlp: width inside the MLP; by default 8/3 of the width, up to a multiple of 8.
+      positions: the longest row.
+      tied: whether the input embedding is the output embedding too.
+      qkv_bias: whether queries, keys and values have biases.
+      rope_theta: base of the rotary frequencies.
+    """
+    kinds = {"norm": "rms", "gated": True, "qkv_bias": qkv_bias, "out_bias": False, "mlp_bias": False}
+    sizes = {"vocab": vocab, "width": width, "layers": layers, "heads": heads, "positions": positions, "tied": tied}
+    return _model(**sizes, **kinds, kv_heads=kv_heads or heads, mlp=mlp or -(-width // 3) * 8, rope_theta=rope_theta)
+
+
+def gpt2(
+    *, vocab: int, width: int, layers: int, heads: int, mlp: int | None = None, positions: int = 256, tied: bool = True
+) -> Transformer:
+    """A GPT-2; arguments as in `llama`, but the MLP is 4 widths wide by default."""
+    kinds = {"norm": "layer", "gated": False, "qkv_bias": True, "out_bias": True, "mlp_bias": True}
+    sizes = {"vocab": vocab, "width": width, "layers": layers, "heads": heads, "positions": positions, "tied": tied}
+    return _model(**sizes, **kinds, kv_heads=heads, mlp=mlp or 4 * width)
+
+
+def _model(*, width, heads, **settings):
+    from prefjax.models.transformer import Transformer, TransformerConfig
+
+    if width % heads:
+        raise ValueError(f"heads must divide width: got heads {heads} and width {width}")
+    return Transformer(TransformerConfig(width=width, heads=heads, head_size=width // heads, eps=1e-5, **settings))

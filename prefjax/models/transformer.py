@@ -1,0 +1,250 @@
+"""One decoder-only transformer: Llama, Qwen2 and GPT-2 are settings of it.
+
+Parameters are float32, whatever the `dtype` of the computation; norms, softmax and logits are float32 too. The layers
+are scanned, so their parameters have a leading axis `L`. Letters: `K` key-value heads, `S` slots of the cache.
+"""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from prefjax.types import Params
+
+
+class RopeScaling(NamedTuple):
+    """The "llama3" stretch of rotary positions: slow waves by `factor`, fast ones not, a ramp between."""
+
+    factor: float
+    low_freq_factor: float
+    high_freq_factor: float
+    original_positions: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """The shape of a transformer, all that its parameters depend on."""
+
+    vocab: int
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    mlp: int  # width of the hidden layer of the MLP
+    positions: int  # the longest row
+    norm: str  # "rms" or "layer"
+    gated: bool  # SwiGLU; otherwise GELU, tanh form
+    qkv_bias: bool
+    out_bias: bool  # of the output projection of attention
+    mlp_bias: bool
+    tied: bool  # the output embedding is the input embedding
+    eps: float  # of the norms
+    rope_theta: float | None = None  # None: learned positions
+    rope_scaling: RopeScaling | None = None
+
+    def __post_init__(self):
+        if self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads must divide heads: got {self.kv_heads} and {self.heads}")
+        if self.rope_theta is not None and self.head_size % 2:
+            raise ValueError(f"rotary positions need an even head_size, got {self.head_size}")
+
+
+class Cache(NamedTuple):
+    """Keys and values of the tokens seen so far.
+
+    Separate arrays, so that a step updates them in place; heads before slots, so that attention reads them as they lie.
+    """
+
+    keys: jax.Array  # [L, B, K, S, head_size]
+    values: jax.Array  # [L, B, K, S, head_size]
+    valid: jax.Array  # [B, S] bool
+    length: jax.Array  # int32 scalar: slots written, the same in every row
+
+
+class Block(nn.Module):
+    """Attention and MLP, each behind a norm and beside a residual."""
+
+    config: TransformerConfig
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, carry, layer, turns, valid, start):
+        """`carry` is (x `[B, T, D]`, (keys, values) of the cache or None); `layer` the index of this one."""
+        c, (x, cache) = self.config, carry
+        y = _norm(c, name="attention_norm")(x.astype(jnp.float32)).astype(self.dtype)
+        q, k, v = (
+            self._linear(n * c.head_size, name, bias=c.qkv_bias)(y).reshape(*x.shape[:2], n, c.head_size)
+            for name, n in (("query", c.heads), ("key", c.kv_heads), ("value", c.kv_heads))
+        )
+        if turns is not None:
+            q, k = _rotate(q, *turns), _rotate(k, *turns)
+        if cache is not None:
+            cache = tuple(
+                jax.lax.dynamic_update_slice(old, jnp.swapaxes(new, 1, 2)[None], (layer, 0, 0, start, 0))
+                for old, new in zip(cache, (k, v), strict=True)
+            )
+        if cache is not None and x.shape[1] == 1:
+            keys, values = (jax.lax.dynamic_index_in_dim(buffer, layer, keepdims=False) for buffer in cache)
+            y = _attend_one(q, keys, values, valid)
+        else:
+            mask = None if valid is None else valid[:, None, None, : x.shape[1]]
+            with jax.numpy_dtype_promotion("standard"):  # inside, jax promotes bfloat16 scores to float32
+                y = jax.nn.dot_product_attention(q, k, v, mask=mask, is_causal=True, implementation="xla")
+        x += self._linear(c.width, "out", bias=c.out_bias, residual=True)(y.reshape(*x.shape[:2], -1))
+
+        y = _norm(c, name="mlp_norm")(x.astype(jnp.float32)).astype(self.dtype)
+        up = self._linear(c.mlp, "up", bias=c.mlp_bias)(y)
+        if c.gated:
+            y = jax.nn.silu(self._linear(c.mlp, "gate", bias=c.mlp_bias)(y)) * up
+        else:
+            y = jax.nn.gelu(up, approximate=True)
+        x += self._linear(c.width, "down", bias=c.mlp_bias, residual=True)(y)
+        return (x, cache), None
+
+    def _linear(self, features, name, *, bias, residual=False):
+        # 2 L branches are added to the residual stream; the scale keeps its variance at initialisation.
+        std = 0.02 / math.sqrt(2 * self.config.layers) if residual else 0.02
+        return nn.Dense(features, use_bias=bias, dtype=self.dtype, kernel_init=nn.initializers.normal(std), name=name)
+
+
+class Transformer(nn.Module):
+    """The model. `apply(params, tokens)` gives logits; other methods by name, `apply(params, ..., method="score")`.
+
+    Token arrays are `[..., T]`, with any leading axes. With `valid=None` rows are right-padded and attention is purely
+    causal: what follows a token never reaches it. With `valid` (bool, the shape of the tokens) tokens that are not
+    valid are not attended to and do not count as positions, so padding may stand on either side.
+    """
+
+    config: TransformerConfig
+    dtype: str = "float32"  # of the computation
+    remat: bool = False  # recompute the activations of a layer in the backward pass
+
+    def setup(self):
+        c = self.config
+        normal = nn.initializers.normal
+        block = nn.remat(Block, prevent_cse=False) if self.remat else Block
+        in_axes = (0, *3 * [nn.broadcast])  # of layer, angles, valid, start
+        scan = nn.scan(block, {"params": 0}, split_rngs={"params": True}, in_axes=in_axes, length=c.layers)
+        self.embed = nn.Embed(c.vocab, c.width, embedding_init=normal(0.02))
+        if c.rope_theta is None:
+            self.positions = nn.Embed(c.positions, c.width, embedding_init=normal(0.02))
+        self.layers = scan(c, jnp.dtype(self.dtype))
+        self.norm = _norm(c)
+        self.lm_head = nn.Embed(c.vocab, c.width, embedding_init=normal(0.02))
+        self.score_head = nn.Dense(1, use_bias=False, kernel_init=normal(1 / math.sqrt(c.width + 1)))
+
+    def __call__(self, tokens: jax.Array, valid: jax.Array | None = None) -> jax.Array:
+        """Logits `[..., T, V]`, float32; those at t predict the token at t + 1."""
+        return self._logits(self.hidden(tokens, valid))
+
+    def hidden(self, tokens: jax.Array, valid: jax.Array | None = None) -> jax.Array:
+        """Final hidden states `[..., T, D]`, after the last norm, in the dtype of the computation."""
+        shape = tokens.shape
+        tokens = tokens.reshape(-1, shape[-1])
+        valid = None if valid is None else valid.reshape(tokens.shape)
+        positions = jnp.arange(shape[-1])[None] if valid is None else _positions(valid)
+        x, _ = self._run(tokens, positions, valid, None, 0)
+        return x.reshape(*shape, -1)
+
+    def score(self, tokens: jax.Array, valid: jax.Array) -> jax.Array:
+        """Reward `[...]` of each row, float32, read at its last valid token."""
+        last = jnp.argmax(jnp.cumsum(valid, axis=-1), axis=-1)  # the first to reach the full count
+        states = jnp.take_along_axis(self.hidden(tokens, valid), last[..., None, None], axis=-2)
+        return self.score_head(states.astype(jnp.float32))[..., 0, 0]
+
+    def values(self, tokens: jax.Array, valid: jax.Array | None = None) -> jax.Array:
+        """Value before each token `[..., T]`, float32: entry t is read from the state at t - 1, entry 0 is 0."""
+        states = self.hidden(tokens, valid)[..., :-1, :]
+        values = self.score_head(states.astype(jnp.float32))[..., 0]
+        return jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(1, 0)])
+
+    def extend(self, tokens: jax.Array, valid: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
+        """Logits after the last token `[B, V]`, and the cache with the tokens `[B, T]` added.
+
+        Several tokens start an empty cache; after that, one at a time.
+        """
+        slots = jax.lax.dynamic_update_slice(cache.valid, valid, (0, cache.length))
+        before = jnp.sum(cache.valid, axis=-1, keepdims=True)
+        x, (keys, values) = self._run(tokens, before + _positions(valid), slots, cache[:2], cache.length)
+        return self._logits(x[:, -1]), Cache(keys, values, slots, cache.length + tokens.shape[1])
+
+    def _run(self, tokens, positions, valid, cache, start):
+        c = self.config
+        longest = tokens.shape[1] if cache is None else cache[0].shape[3]
+        if longest > c.positions:
+            raise ValueError(f"rows of {longest} tokens: the model has {c.positions} positions")
+        x = self.embed(tokens).astype(self.dtype)
+        if c.rope_theta is None:
+            x += self.positions(positions).astype(self.dtype)
+        turns = None if c.rope_theta is None else _turns(c, c.rope_theta, positions)
+        (x, cache), _ = self.layers((x, cache), jnp.arange(c.layers), turns, valid, start)
+        return self.norm(x.astype(jnp.float32)).astype(self.dtype), cache
+
+    def _logits(self, x):
+        table = self.embed if self.config.tied else self.lm_head
+        return jnp.einsum("...d,vd->...v", x, table.embedding.astype(self.dtype), preferred_element_type=jnp.float32)
+
+    # What follows is plain Python on the tree of parameters: no `apply`.
+
+    def head(self, params: Params) -> jax.Array:
+        """The output embedding `[V, D]`, in the dtype of the computation."""
+        return params["params"]["embed" if self.config.tied else "lm_head"]["embedding"].astype(self.dtype)
+
+    def cast(self, params: Params) -> Params:
+        """`params` as the computation reads them: what each use would cast is cast once, the rest stays float32."""
+        exact = ("norm", "attention_norm", "mlp_norm", "score_head")
+        return jax.tree_util.tree_map_with_path(
+            lambda path, x: x if any(key.key in exact for key in path) else x.astype(self.dtype), params
+        )
+
+    def empty_cache(self, rows: int, slots: int) -> Cache:
+        """A cache for `rows` rows of at most `slots` tokens."""
+        c = self.config
+        zeros = jnp.zeros((c.layers, rows, c.kv_heads, slots, c.head_size), self.dtype)
+        return Cache(zeros, zeros, jnp.zeros((rows, slots), bool), jnp.int32(0))
+
+
+def _norm(c: TransformerConfig, name: str | None = None) -> nn.Module:
+    if c.norm == "rms":
+        return nn.RMSNorm(epsilon=c.eps, dtype=jnp.float32, name=name)
+    return nn.LayerNorm(epsilon=c.eps, dtype=jnp.float32, use_fast_variance=False, name=name)
+
+
+def _positions(valid: jax.Array) -> jax.Array:
+    """How many valid tokens stand before each: `[B, T]`."""
+    return jnp.maximum(jnp.cumsum(valid, axis=-1) - 1, 0)
+
+
+def _turns(c: TransformerConfig, theta: float, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Cosine and sine of the rotary angles, `[B, T, 1, head_size / 2]`: Su et al. 2021, equation 34.
+
+    https://arxiv.org/abs/2104.09864. They are computed once, outside the layers, which would else each do it again.
+    """
+    frequency = theta ** (-jnp.arange(0, c.head_size, 2, dtype=jnp.float32) / c.head_size)
+    if c.rope_scaling is not None:
+        factor, low, high, original = c.rope_scaling
+        turns = original * frequency / (2 * jnp.pi)  # over the context of pre-training
+        ramp = jnp.clip((turns - low) / (high - low), 0, 1)
+        frequency *= ramp + (1 - ramp) / factor
+    angles = positions[..., None].astype(jnp.float32) * frequency[None, None]
+    return jnp.cos(angles)[:, :, None], jnp.sin(angles)[:, :, None]
+
+
+def _rotate(x: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
+    """Turns each (i, i + head_size / 2) plane of `x` `[B, T, H, head_size]` by its angle."""
+    a, b = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1).astype(x.dtype)
+
+
+def _attend_one(q: jax.Array, keys: jax.Array, values: jax.Array, valid: jax.Array) -> jax.Array:
+    """Attention of one query a row `[B, 1, H, head_size]` over the slots `[B, K, S, head_size]` that are valid."""
+    rows, _, heads, size = q.shape
+    q = q.reshape(rows, keys.shape[1], -1, size)  # [B, K, H / K, head_size]
+    scores = jnp.einsum("bkgd,bksd->bkgs", q, keys, preferred_element_type=jnp.float32) / math.sqrt(size)
+    scores = jnp.where(valid[:, None, None], scores, jnp.finfo(jnp.float32).min)
+    weights = jax.nn.softmax(scores).astype(values.dtype)
+    return jnp.einsum("bkgs,bksd->bkgd", weights, values).reshape(rows, 1, heads, size)

@@ -1,0 +1,3 @@
+"""Sampling from a model."""
+
+from prefjax.sampling.generate import generate as generate

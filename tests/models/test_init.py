@@ -1,0 +1,58 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from prefjax import models, ops
+from prefjax.types import Sequences
+
+MODEL = models.llama(vocab=64, width=32, layers=3, heads=4, tied=False)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_logps_are_those_of_the_logits(dtype):
+    model, params = models.computing(MODEL, dtype), models.init(MODEL, jax.random.key(0))
+    tokens = jax.random.randint(jax.random.key(1), (2, 2, 9), 0, 64)
+    valid = jnp.broadcast_to(jnp.arange(9) < 7, tokens.shape)
+    response = valid & jnp.broadcast_to(jnp.arange(9) >= 4, tokens.shape)
+    expected = jnp.where(response, ops.token_logps(model.apply(params, tokens), tokens), 0)
+    got = models.logps(model, params, Sequences(tokens, valid, response))
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_random_weights_have_the_scales_of_the_paper():
+    wide = models.llama(vocab=512, width=128, layers=8, heads=4, tied=False)
+    trunk = models.init(wide, jax.random.key(0), ("lm", "score"))["params"]
+    for tree, std in (
+        (trunk["embed"], 0.02),
+        (trunk["lm_head"], 0.02),
+        (trunk["layers"]["query"], 0.02),
+        (trunk["layers"]["down"], 0.02 / math.sqrt(2 * 8)),
+        (trunk["layers"]["out"], 0.02 / math.sqrt(2 * 8)),
+    ):
+        np.testing.assert_allclose(jnp.std(jax.tree.leaves(tree)[0]), std, rtol=0.03)
+    np.testing.assert_allclose(jnp.std(trunk["score_head"]["kernel"]), 1 / math.sqrt(129), rtol=0.2)
+
+
+def test_heads():
+    key = jax.random.key(0)
+    names = lambda *heads: set(models.init(MODEL, key, heads)["params"])
+    assert names("lm") == {"embed", "layers", "norm", "lm_head"}
+    assert names("score") == {"embed", "layers", "norm", "score_head"}
+    assert names("lm", "score") == {"embed", "layers", "norm", "lm_head", "score_head"}
+    with pytest.raises(ValueError, match="heads: expected 'lm', 'score' or both"):
+        models.init(MODEL, key, ("value",))
+
+
+def test_a_score_head_leaves_the_trunk_and_differs_by_key():
+    params = models.init(MODEL, jax.random.key(0))
+    one, other = (models.add_score_head(params, MODEL, jax.random.key(seed))["params"] for seed in (1, 2))
+    assert one["layers"] is params["params"]["layers"] and "lm_head" not in one
+    assert not jnp.array_equal(one["score_head"]["kernel"], other["score_head"]["kernel"])
+
+
+def test_impossible_sizes_are_refused():
+    with pytest.raises(ValueError, match="heads must divide width: got heads 5 and width 32"):
+        models.gpt2(vocab=64, width=32, layers=1, heads=5)
