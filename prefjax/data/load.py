@@ -1,0 +1,43 @@
+"""What a config's strings name: tokenizers, records, rows."""
+
+from pathlib import Path
+
+from prefjax.data import rows
+from prefjax.data.records import Record
+from prefjax.data.tokenizer import Tokenizer
+from prefjax.errors import ConfigError, DataError
+from prefjax.resolve import is_call, resolve
+
+
+def tokenizer(reference: str) -> Tokenizer:
+    """The tokenizer of a Hugging Face folder, of a workdir, or that a call string makes."""
+    if is_call(reference):
+        return resolve(reference)()
+    folder = Path(reference.rpartition("@")[0] or reference if "@" in reference else reference).expanduser()
+    if not folder.is_dir():
+        raise ConfigError(f"tokenizer: {folder} is no folder")
+    return Tokenizer.load(folder / "model" if (folder / "model").is_dir() else folder)
+
+
+def records(source: str) -> list[Record]:
+    """The records of a source: `jsonl(path='pairs.jsonl')`, `prefjax.worlds.desk:pairs(n=4000)`.
+
+    Raises:
+      ConfigError: no such source.
+      DataError: a file or a row that cannot be used, or no records.
+    """
+    found = resolve(source, "prefjax.data.readers")()
+    if not found:
+        raise DataError(f"{source}: no records")
+    return found
+
+
+def load(source: str, kind: str, tokenizer: Tokenizer, max_length: int) -> tuple[rows.Rows, rows.Counts]:
+    """The rows of a source, and counts of what was dropped.
+
+    Args:
+      source: as in `records`.
+      kind: call string of `prefjax.data.rows`: "pairs()", "demos()" or "prompts()".
+      tokenizer, max_length: as there.
+    """
+    return resolve(kind, "prefjax.data.rows")(records(source), tokenizer, max_length)

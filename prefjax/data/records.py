@@ -1,0 +1,266 @@
+"""Records, the one form all preference data takes, and the check of that form.
+
+A record is a plain dict. Pairs hold `prompt`, `chosen` and `rejected`, or `prompt` and `ranking` (texts, best first,
+equal ranks as nested lists); demonstrations hold `prompt` and `response`; texts `response` alone; prompts `prompt`
+alone. A prompt is a text or a list of `{"role", "content"}` messages; an answer is a text. What a record may hold
+besides is in `OPTIONAL`.
+"""
+
+import difflib
+import json
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from prefjax.data.lines import Fixes, Problem, Refused, expand, kind_of, note, objects, quote
+from prefjax.data.warn import Warner
+from prefjax.errors import ConfigError
+
+Record = dict[str, Any]
+Names = dict[str, str]  # field of a record -> the file's own name for it
+Convert = Callable[[dict[str, Any]], tuple[Record, Names]]
+
+MAX_TEXT = 1_000_000  # bytes
+ROLES = ("system", "user", "assistant")
+NEEDED = {
+    "pairs": ("prompt", "chosen", "rejected"),
+    "demos": ("prompt", "response"),
+    "texts": ("response",),
+    "prompts": ("prompt",),
+}
+OPTIONAL: dict[str, tuple[type, ...]] = {
+    "grade": (int,),  # -3..3, positive where chosen is better, 0 a tie
+    "votes": (list,),  # [for chosen, for rejected, ties]
+    "score_chosen": (int, float),
+    "score_rejected": (int, float),
+    "slice": (str,),
+    "tag": (str,),  # the value the label encodes
+    "annotator": (str, int),
+    "id": (str, int),
+    "facts": (str, int, float, list, dict),
+    "meta": (dict,),
+}
+FIELDS = ("prompt", "chosen", "rejected", "ranking", "response", *OPTIONAL)
+
+
+class Row(NamedTuple):
+    """What one line of a file became."""
+
+    line: int
+    record: Record | None  # None where the row is refused
+    problems: list[Problem]
+
+
+def field_map(**names: str | tuple[str, ...]) -> Convert:
+    """A converter for rows with other field names: `field_map(prompt="request")`.
+
+    A tuple of names joins their texts with an empty line between, leaving out those that are empty or absent.
+    """
+    for name in names:
+        if name not in FIELDS:
+            close = difflib.get_close_matches(name, FIELDS, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"records have {', '.join(FIELDS)}"
+            raise ConfigError(f"no field {name!r} in a record; {hint}")
+    sources = {field: names.get(field, field) for field in FIELDS}
+    shown = {field: "+".join(source) for field, source in names.items() if not isinstance(source, str)}
+    shown |= {field: source for field, source in names.items() if isinstance(source, str)}
+
+    def convert(row: dict[str, Any]) -> tuple[Record, Names]:
+        record = {}
+        for field, source in sources.items():
+            value = row.get(source) if isinstance(source, str) else joined(row, *source)
+            if value is not None or source in row:
+                record[field] = value
+        return record, shown
+
+    return convert
+
+
+def joined(row: dict[str, Any], *names: str) -> str | None:
+    """The texts of several fields with an empty line between; None where there are none."""
+    texts = [require(row, name, str) for name in names if row.get(name) is not None]
+    return "\n\n".join(filter(None, texts)) or None
+
+
+def require(row: dict[str, Any], field: str, *types: type) -> Any:
+    """The value of a field that must be there, with one of `types`; raises Refused."""
+    if field not in row:
+        raise Refused(field, "missing field")
+    if row[field] is None:
+        raise Refused(field, "null field")
+    return _typed(field, row[field], *types)
+
+
+def scan(path: str | os.PathLike, convert: Convert, want: str = "pairs", tokenizer: Any = None) -> Iterator[Row]:
+    """The rows of a file, one at a time, in constant memory but for 16 bytes a row to know duplicates by.
+
+    Args:
+      path: a `.jsonl` file, gzipped or not; environment variables are filled in.
+      convert: from the file's rows to records: `field_map()`, or a converter of `prefjax.data.readers`.
+      want: what a record must hold: "pairs", "demos", "texts" or "prompts".
+      tokenizer: if given, warns of texts that spell its special tokens.
+
+    Yields:
+      A `Row` for every line that is not blank; at the end one without a record, for each thing fixed.
+
+    Raises:
+      DataError: the file as a whole cannot be read.
+    """
+    path = expand(path)
+    fixes: Fixes = {}
+    warner = Warner(tokenizer)
+    layout = repeats = None
+    for line, row in objects(path, fixes):
+        names: Names = {}
+        try:
+            if isinstance(row, Refused):
+                raise row
+            record, names = convert(row)
+            if repeats is None:  # the first row decides for all: an answer that echoes its prompt is no convention
+                repeats = _repeats_prompt(record)
+            record, stripped = canonical(record, want, bool(repeats))
+            form = "a ranking" if "ranking" in record else "a pair" if want == "pairs" else "a row"
+            form += " with its prompt as " + ("messages" if isinstance(record.get("prompt"), list) else "text")
+            if form != (layout := layout or form):
+                raise Refused("", "mixed schema", f"this row is {form}, the first {layout}")
+        except Refused as refusal:
+            field = names.get(refusal.field, refusal.field)
+            yield Row(line, None, [Problem(path, line, field, "refused", refusal.message, refusal.detail)])
+            continue
+        if stripped:
+            note(fixes, "prompt repeated in the answers stripped", line)
+        found = warner.warnings(record, line)
+        yield Row(line, record, [Problem(path, line, names.get(f, f), "warned", *what) for f, *what in found])
+    for message, (first, count) in fixes.items():
+        yield Row(first, None, [Problem(path, first, "", "fixed", message, f"{count} in the file")])
+
+
+def read(path: str | os.PathLike, **fields: str | tuple[str, ...]) -> tuple[list[Record], list[Problem]]:
+    """The usable pairs of a file and everything found wrong with it: `read(path, prompt="request")`."""
+    records, problems = [], []
+    for row in scan(path, field_map(**fields)):
+        records += [row.record] if row.record else []
+        problems += row.problems
+    return records, problems
+
+
+def canonical(record: Record, want: str = "pairs", repeats: bool = False) -> tuple[Record, bool]:
+    """A record with its answers as texts and without its absent fields, and whether a repeated prompt was stripped.
+
+    Args:
+      record: the fields of a record; a null optional field counts as absent.
+      want: what it must hold.
+      repeats: text answers begin with the text of their prompt, which is to be stripped.
+
+    Raises:
+      Refused: the record is malformed.
+    """
+    ranked = want == "pairs" and record.get("ranking") is not None
+    needed = ("prompt",) if ranked else NEEDED[want]
+    answers = [field for field in needed if field != "prompt"]
+    out: Record = {}
+    if "prompt" in needed:
+        out["prompt"] = _prompt(record if "prompt" in record else _shared_prompt(record, answers))
+    stripped = False
+    for field in answers:
+        out[field] = _answer(field, require(record, field, str, list), out.get("prompt"), repeats)
+        stripped |= out[field] != record[field] and len(record[field]) > 1
+    if ranked:
+        out["ranking"] = _ranking(record["ranking"])
+    if want == "pairs" and not ranked and out["chosen"] == out["rejected"]:
+        raise Refused("rejected", "chosen equals rejected", "a pair must differ")
+    return out | _optional(record), stripped
+
+
+def _typed(field: str, value: Any, *types: type) -> Any:
+    if type(value) not in types:
+        wanted = " or ".join(kind_of(t()) for t in types)
+        raise Refused(field, "mistyped field", f"expected {wanted}, got {kind_of(value)}")
+    return value
+
+
+def _text(field: str, value: Any, name: str) -> str:
+    _typed(field, value, str)
+    if not value.strip():
+        raise Refused(field, f"empty or blank {name}")
+    if len(value) * 4 > MAX_TEXT and len(value.encode()) > MAX_TEXT:
+        raise Refused(field, f"{name} over 1 MB", f"{len(value.encode())} bytes")
+    return value
+
+
+def _messages(field: str, value: list) -> list[dict[str, str]]:
+    if not value:
+        raise Refused(field, "empty messages")
+    for turn in value:
+        if not (isinstance(turn, dict) and all(isinstance(turn.get(key), str) for key in ("role", "content"))):
+            raise Refused(field, "mistyped field", "expected messages with a role and a content, both text")
+        if turn["role"] not in ROLES:
+            raise Refused(field, "unknown role", f"{quote(turn['role'])}; expected {', '.join(ROLES)}")
+    return [{"role": turn["role"], "content": turn["content"]} for turn in value]
+
+
+def _shared_prompt(record: Record, answers: list[str]) -> Record:
+    """The prompt of answers that are whole conversations: all of the first but its last turn."""
+    first = record.get(answers[0]) if answers else None
+    if not isinstance(first, list) or len(first) < 2:
+        raise Refused("prompt", "missing field", 'name it, as in prompt="question"')
+    return {"prompt": first[:-1]}
+
+
+def _prompt(record: Record) -> str | list[dict[str, str]]:
+    value = require(record, "prompt", str, list)
+    if isinstance(value, str):
+        return _text("prompt", value, "prompt")
+    turns = _messages("prompt", value)
+    if turns[-1]["role"] == "assistant":
+        raise Refused("prompt", "last turn is the assistant's", "a prompt ends before the answer")
+    return turns
+
+
+def _answer(field: str, value: Any, prompt: Any, repeats: bool) -> str:
+    """The text of an answer, given as text or as messages that may repeat the prompt."""
+    if isinstance(value, list):
+        *before, last = _messages(field, value)
+        if last["role"] != "assistant":
+            raise Refused(field, "last turn not the assistant's", f"it is the {last['role']}'s")
+        if before and before != (prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]):
+            raise Refused(field, "prompts differ", "the turns before its last are not those of the prompt")
+        value = last["content"]
+    elif repeats:
+        if not isinstance(prompt, str) or not value.startswith(prompt):
+            raise Refused(field, "prompts differ", "the first row repeats its prompt in its answers, this one does not")
+        value = value.removeprefix(prompt)
+    return _text(field, value, "answer")
+
+
+def _repeats_prompt(record: Record) -> bool | None:
+    """Whether a row writes its prompt again in front of both answers; None where they are not three texts."""
+    prompt, chosen, rejected = (record.get(field) for field in NEEDED["pairs"])
+    if not (isinstance(prompt, str) and isinstance(chosen, str) and isinstance(rejected, str)) or not prompt:
+        return None
+    return chosen.startswith(prompt) and rejected.startswith(prompt)
+
+
+def _ranking(value: Any) -> list[str | list[str]]:
+    _typed("ranking", value, list)
+    texts = []
+    for rank in value:
+        texts += [_text("ranking", text, "answer") for text in (rank if isinstance(rank, list) else [rank])]
+    if len(value) < 2 or [] in value:
+        raise Refused("ranking", "nothing is ranked", "expected two ranks or more, none of them empty")
+    if len(set(texts)) < len(texts):
+        raise Refused("ranking", "an answer is ranked twice")
+    return value
+
+
+def _optional(record: Record) -> Record:
+    present = {field: record[field] for field in OPTIONAL if record.get(field) is not None}
+    for field, value in present.items():
+        _typed(field, value, *OPTIONAL[field])
+    if not -3 <= present.get("grade", 0) <= 3:
+        raise Refused("grade", "label out of scale", f"expected -3..3, got {present['grade']}")
+    votes = present.get("votes", [1, 0, 0])
+    if len(votes) != 3 or any(type(v) is not int or v < 0 for v in votes) or not any(votes):
+        wanted = "expected three counts, [for chosen, for rejected, ties]"
+        raise Refused("votes", "label out of scale", f"{wanted}, got {quote(json.dumps(votes))}")
+    return present

@@ -1,0 +1,217 @@
+"""Readers: on small files of their layouts, and on the real ones."""
+
+import gzip
+import json
+import logging
+from collections import Counter
+
+import pytest
+
+from prefjax.data import readers
+from prefjax.data.records import field_map, scan
+from prefjax.errors import ConfigError, DataError
+
+GOOD = {"prompt": "p?", "chosen": "yes", "rejected": "no"}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(*rows):
+        path = tmp_path / "rows.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return str(path)
+
+    return write
+
+
+def test_more_bad_rows_than_allowed_are_told_the_first_five_and_the_count(write):
+    path = write(GOOD, *[GOOD | {"chosen": ""}] * 7)
+    with pytest.raises(DataError) as caught:
+        readers.jsonl(path, bad_rows=6)
+    first, *told, last = str(caught.value).splitlines()
+    assert first == f"{path}: 7 rows are refused, 6 allowed (bad_rows=6):"
+    assert told == [f"  {path}:{line}: chosen: empty or blank answer" for line in range(2, 7)]
+    assert last == "  and 2 more"
+    assert readers.jsonl(path, bad_rows=7) == [GOOD]
+
+
+@pytest.mark.parametrize("rows", [[], [GOOD | {"chosen": None}]])
+def test_no_usable_rows_is_an_error_however_many_are_allowed(write, rows):
+    with pytest.raises(DataError, match="no usable rows"):
+        readers.jsonl(write(*rows), bad_rows=10)
+
+
+def test_a_limit_stops_the_reading_and_the_environment_names_the_folder(write, tmp_path, monkeypatch):
+    write(GOOD, GOOD | {"prompt": "q?"}, {"broken": 1})
+    monkeypatch.setenv("SOME_FOLDER", str(tmp_path))
+    assert readers.jsonl("${SOME_FOLDER}/rows.jsonl", limit=2) == [GOOD, GOOD | {"prompt": "q?"}]
+
+
+def test_warnings_are_logged_in_one_line(write, caplog):
+    path = write(GOOD, GOOD)
+    with caplog.at_level(logging.WARNING):
+        readers.jsonl(path)
+    assert caplog.messages == [f"{path}: 1 x duplicate row"]
+
+
+def test_demonstrations_texts_and_prompts(write):
+    path = write({"question": "q?", "answer": "a"})
+    assert readers.demos(path, prompt="question", response="answer") == [{"prompt": "q?", "response": "a"}]
+    assert readers.demos(path, text="answer") == [{"response": "a"}]
+    assert readers.prompts(path, prompt="question", facts="answer") == [{"prompt": "q?", "facts": "a"}]
+    with pytest.raises(ConfigError, match="text="):
+        readers.demos(path, text="answer", prompt="question")
+
+
+def test_hh_takes_the_shared_dialogue_as_prompt(write):
+    start = "\n\nHuman: hi\n\nAssistant: hello\n\nHuman: bye\n\nAssistant:"
+    (record,) = readers.hh(write({"chosen": start + " good bye", "rejected": start + " no"}))
+    assert record == {
+        "prompt": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": "hello"},
+            {"role": "user", "content": "bye"},
+        ],
+        "chosen": "good bye",
+        "rejected": "no",
+    }
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected", "refusal"),
+    [
+        ("\n\nHuman: a\n\nAssistant: x", "\n\nHuman: b\n\nAssistant: y", "rejected: prompts differ"),
+        (
+            "\n\nHuman: a\n\nAssistant: x\n\nHuman: b",
+            "\n\nHuman: a\n\nAssistant: x\n\nHuman: c",
+            "chosen: last turn is",
+        ),
+        ("\n\nHuman: a\n\nAssistant: ", "\n\nHuman: a\n\nAssistant: y", "chosen: empty or blank answer"),
+        ("just text", "\n\nHuman: a\n\nAssistant: y", "chosen: not a transcript"),
+    ],
+)
+def test_hh_refuses_what_is_no_pair_of_answers_to_one_dialogue(write, chosen, rejected, refusal):
+    with pytest.raises(DataError, match=refusal):
+        readers.hh(write({"chosen": chosen, "rejected": rejected}))
+
+
+def test_pandalm_lets_the_majority_choose(write):
+    row = {"idx": 5, "instruction": "i", "input": "", "response1": "one", "response2": "two", "cmp_key": "a_b"}
+    votes = {"annotator1": 2, "annotator2": 0, "annotator3": 2}
+    (record,) = readers.pandalm(write(row | votes))
+    assert record == {
+        "prompt": "i",
+        "chosen": "two",
+        "rejected": "one",
+        "votes": [2, 0, 1],
+        "id": 5,
+        "meta": {"models": "a_b"},
+    }
+    (record,) = readers.pandalm(write(row | votes | {"annotator1": 1}))
+    assert (record["chosen"], record["votes"]) == ("one", [1, 1, 1])
+    with pytest.raises(DataError, match="response1: mistyped field"):
+        readers.pandalm(write(row | votes | {"response1": True}))
+    with pytest.raises(DataError, match="annotator2: missing field"):
+        readers.pandalm(write(row | {"annotator1": 1}))
+
+
+def test_oasst_ranks_by_rank_and_nests_equal_ranks(write):
+    replies = [{"text": text, "rank": rank} for text, rank in (("c", 1), ("a", 0), ("d", 2), ("b", 1))]
+    row = {"context": [{"role": "prompter", "text": "q"}], "ranked_replies": replies}
+    (record,) = readers.oasst(write(row))
+    assert record == {"prompt": [{"role": "user", "content": "q"}], "ranking": ["a", ["c", "b"], "d"]}
+    for broken, refusal in (
+        ({"context": ["q"]}, "context: mistyped field"),
+        ({"ranked_replies": [{"text": "a"}]}, "ranked_replies: mistyped field"),
+        ({"ranked_replies": [{"rank": 0}, {"rank": 1}]}, "ranked_replies: mistyped field"),
+        ({"context": [{"role": "bot", "text": "q"}]}, "context: unknown role"),
+    ):
+        with pytest.raises(DataError, match=refusal):
+            readers.oasst(write(row | broken))
+
+
+@pytest.mark.parametrize(("gap", "grade"), [(0, 0), (0.5, 1), (1, 1), (1.5, 2), (3, 2), (3.5, 3), (-2, -2)])
+def test_ultrafeedback_grades_by_the_gap(write, gap, grade):
+    scores = {"score_chosen": 5 + gap, "score_rejected": 5}
+    (record,) = readers.ultrafeedback(write(GOOD | {"metadata": scores, "source_index": 3}))
+    assert record == GOOD | {"grade": grade, "id": 3, "meta": scores}
+
+
+def test_a_split_by_prompt_shares_none_and_does_not_depend_on_order():
+    records = [{"prompt": f"q{i // 3}", "chosen": f"a{i}", "rejected": "b"} for i in range(600)]
+    train, held = readers.split_by_prompt(records, 0.25, seed=1)
+    readers.refuse_overlap(train, held)
+    assert sorted(r["chosen"] for r in train + held) == sorted(r["chosen"] for r in records)
+    assert 0.15 < len(held) / 600 < 0.35
+    turned = readers.split_by_prompt(records[::-1], 0.25, seed=1)
+    assert [part[::-1] for part in turned] == [train, held]
+    assert readers.split_by_prompt(records, 0.25, seed=2)[1] != held
+    with pytest.raises(ConfigError, match="fraction"):
+        readers.split_by_prompt(records, 1.5)
+    with pytest.raises(DataError, match="one part has no prompts"):
+        readers.split_by_prompt(records[:3], 0.25)
+
+
+def test_an_overlap_of_prompts_is_refused_whatever_its_case():
+    with pytest.raises(DataError, match="1 prompts"):
+        readers.refuse_overlap([{"prompt": "A  question"}], [{"prompt": "a question"}, {"prompt": "b"}])
+
+
+REAL = [
+    ("storybyte_pairs/preference_pairs", field_map(prompt="request"), 113, {}),
+    ("gsm8k/correctness_pairs", field_map(), 2429, {}),
+    (
+        "rasbt_politeness_pairs/pairs",
+        field_map(prompt=("instruction", "input")),
+        1094,
+        {"rejected: chosen equals rejected": 6},
+    ),
+    (
+        "hh_harmless_test/harmless-base_test",
+        readers.hh_row,
+        2303,
+        {"chosen: empty or blank answer": 4, "rejected: prompts differ": 5},
+    ),
+    (
+        "pandalm_test/pandalm_testset",
+        readers.pandalm_row,
+        939,
+        {
+            "response1: mistyped field": 4,
+            "response2: mistyped field": 2,
+            "response1: empty or blank answer": 29,
+            "response2: empty or blank answer": 25,
+        },
+    ),
+    ("oasst_rankings/ranked_groups", readers.oasst_row, 212, {}),
+    (
+        "ultrafeedback_slice/train",
+        readers.ultrafeedback_row,
+        994,
+        {
+            "rejected: chosen equals rejected": 4,
+            "chosen: empty or blank answer": 1,
+            "rejected: empty or blank answer": 1,
+        },
+    ),
+    ("ultrafeedback_slice/eval", readers.ultrafeedback_row, 199, {"rejected: chosen equals rejected": 1}),
+]
+
+
+@pytest.mark.parametrize(("name", "convert", "usable", "refusals"), REAL, ids=[name for name, *_ in REAL])
+def test_real_files_are_read_whole_and_every_refusal_has_its_reason(real_data, name, convert, usable, refusals):
+    path = real_data / f"{name}.jsonl.gz"
+    rows = list(scan(path, convert))
+    refused = [p for row in rows for p in row.problems if p.kind == "refused"]
+    assert sum(row.record is not None for row in rows) == usable
+    assert Counter(f"{p.field}: {p.message}" for p in refused) == refusals
+    with gzip.open(path) as file:
+        assert usable + len(refused) == sum(1 for _ in file)
+
+
+def test_real_demonstrations_are_read_whole(real_data):
+    stories = readers.demos(
+        str(real_data / "storybyte_pairs/requests_train.jsonl.gz"), prompt="request", response="story"
+    )
+    assert len(stories) == 571
+    assert len(readers.demos(str(real_data / "tinystories_1000/tinystories_1000.jsonl.gz"), text="text")) == 1000
