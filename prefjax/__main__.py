@@ -1,0 +1,7 @@
+"""`python -m prefjax` is `prefjax`."""
+
+import sys
+
+from prefjax.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""Algorithms: modules with a `make(config, models) -> Algorithm`, named by `config.algorithm`."""

@@ -1,0 +1,182 @@
+"""The command line: `prefjax COMMAND --help`. jax and its friends are imported by the command that needs them."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from prefjax import __version__, host
+from prefjax.errors import ConfigError, PrefjaxError
+
+USAGE = """\
+usage: prefjax COMMAND [options]
+
+  train    train as a config says:  prefjax train --config=configs/dpo.py[:arg] --workdir=DIR [--config.x=y] [--dry_run]
+  sample   write completions:       prefjax sample --model=REF --prompt="Why did retries rise?"
+  export   to a Hugging Face folder: prefjax export --model=REF --out=DIR
+  check    judge a pair file:       prefjax check FILE [--field prompt=request] [--tokenizer=REF]
+  doctor   versions, devices and a smoke step
+
+REF is a Hugging Face folder, a workdir (its newest checkpoint) or workdir@step.
+Exit codes: 0 ok, 2 usage or config, 3 data, 4 non-finite numbers, 5 checkpoint, 130 interrupted.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns its exit code. A mistake of the user is one message on standard error."""
+    command, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    if command in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0
+    if command == "--version":
+        print(f"prefjax {__version__}")
+        return 0
+    host.keep_memory()
+    sys.path.insert(0, "")  # "experiments.mine.loss:my_loss" is found from the working folder
+    try:
+        if command not in COMMANDS:
+            raise ConfigError(f"no command {command!r}; there are {', '.join(COMMANDS)}")
+        return COMMANDS[command](rest) or 0
+    except PrefjaxError as error:
+        print(f"prefjax {command}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"prefjax {command}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _train(argv: list[str]) -> None:
+    config, options = _config_flags(argv)
+    from prefjax import plan, train
+
+    if options.dry_run:
+        print(plan.describe(config))
+    elif not options.workdir:
+        raise ConfigError("--workdir=DIR is needed: the folder of the run")
+    else:
+        train.train(config, options.workdir)
+
+
+def _config_flags(argv: list[str]) -> tuple[Any, Any]:
+    """The config with its overrides, locked, and the other flags of `prefjax train`."""
+    from absl import flags
+    from ml_collections import config_flags
+
+    values, full = flags.FlagValues(), ["prefjax train", *argv]
+    config_flags.DEFINE_config_file("config", help_string="Recipe, with [:arg].", flag_values=values, sys_argv=full)
+    flags.DEFINE_string("workdir", "", "Folder of the run.", flag_values=values)
+    flags.DEFINE_bool("dry_run", False, "Print the resolved config, the parameters and the memory.", flag_values=values)
+    flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=values)
+    try:
+        words = values(full)[1:]
+        if values.help:
+            print(values.get_help())
+            raise SystemExit(0)
+        if words:
+            raise ConfigError(f"{words[0]!r} is no flag; settings are --config.name=value")
+        if values.config is None:
+            raise ConfigError("--config=FILE is needed, such as --config=configs/dpo.py")
+        values.config.steps  # noqa: B018  (a recipe that could not be read says so when it is first looked at)
+    except (flags.Error, KeyError, AttributeError, ValueError, TypeError, OSError) as error:
+        raise ConfigError(str(error).strip().strip("\"'").splitlines()[-1]) from error
+    return values.config, values
+
+
+def _sample(argv: list[str]) -> None:
+    parser = _parser("sample", "Writes completions of a model, as text or as JSON lines.")
+    parser.add_argument("--model", required=True, help="Hugging Face folder, workdir or workdir@step")
+    parser.add_argument("--prompt", action="append", default=[], help="a prompt; may be given again")
+    parser.add_argument("--source", help="prompts from a source: \"jsonl(path='prompts.jsonl')\"")
+    parser.add_argument("--n", type=int, default=1, help="completions of each prompt")
+    parser.add_argument("--max_new", type=int, default=128, help="tokens of a completion at most")
+    parser.add_argument("--temperature", type=float, default=1.0, help="0 takes the most likely token")
+    parser.add_argument("--top_k", type=int)
+    parser.add_argument("--top_p", type=float)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", help="write JSON lines here instead of text to the terminal")
+    options = parser.parse_args(argv)
+
+    import json
+
+    import jax
+
+    from prefjax import checkpoint
+    from prefjax.data import load
+    from prefjax.data.lines import clean
+    from prefjax.sampling.complete import complete
+
+    records = [{"prompt": prompt} for prompt in options.prompt]
+    records += load.records(options.source) if options.source else []
+    if not records:
+        raise ConfigError("nothing to complete: give --prompt=TEXT or --source=CALL")
+    model, params = checkpoint.load(options.model)
+    knobs = {k: getattr(options, k) for k in ("n", "max_new", "temperature", "top_k", "top_p")}
+    answers = complete(model, params, load.tokenizer(options.model), records, jax.random.key(options.seed), **knobs)
+    rows = [{"prompt": records[a.record]["prompt"], "response": a.text, "stopped": a.stopped} for a in answers]
+    if options.out:
+        with open(options.out, "w") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        print(f"{len(rows)} completions in {options.out}")
+    for row in rows if not options.out else ():
+        print(f"> {clean(str(row['prompt']))}\n{row['response']}\n")
+
+
+def _export(argv: list[str]) -> None:
+    parser = _parser(
+        "export", "Writes a model as a Hugging Face folder: weights, tokenizer, chat template, stop token."
+    )
+    parser.add_argument("--model", required=True, help="Hugging Face folder, workdir or workdir@step")
+    parser.add_argument("--out", required=True, help="folder to write")
+    options = parser.parse_args(argv)
+
+    from prefjax import checkpoint, models
+    from prefjax.data import load
+
+    model, params = checkpoint.load(options.model)
+    tokenizer = load.tokenizer(options.model)
+    models.save(options.out, model, params, extra=tokenizer.ids)
+    tokenizer.save(options.out)
+    print(f"{options.out}: load it with transformers.AutoModelForCausalLM.from_pretrained")
+
+
+def _check(argv: list[str]) -> int:
+    parser = _parser("check", "Reads a pair file and prints counts and every problem. Exit 3 when a row is refused.")
+    parser.add_argument("file", help=".jsonl or .jsonl.gz")
+    parser.add_argument("--field", action="append", default=[], metavar="OURS=THEIRS", help="prompt=request")
+    parser.add_argument("--tokenizer", help="Hugging Face folder or workdir: also count tokens")
+    parser.add_argument("--max_length", type=int, help="tokens a row may have")
+    options = parser.parse_args(argv)
+    if not all("=" in field for field in options.field):
+        raise ConfigError("--field takes OURS=THEIRS, such as --field prompt=request")
+
+    from prefjax.data.check import check
+
+    tokenizer = None
+    if options.tokenizer:
+        from prefjax.data import load
+
+        tokenizer = load.tokenizer(options.tokenizer)
+    fields = dict(field.split("=", 1) for field in options.field)
+    report = check(options.file, tokenizer=tokenizer, max_length=options.max_length, **fields)
+    print(report)
+    return 3 if report.refused else 0
+
+
+def _doctor(argv: list[str]) -> None:
+    _parser("doctor", "Prints versions and devices, and takes one step of training.").parse_args(argv)
+    from prefjax import plan
+
+    print(plan.doctor())
+
+
+def _parser(command: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=f"prefjax {command}", description=description, allow_abbrev=False)
+
+
+COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
+    "train": _train,
+    "sample": _sample,
+    "export": _export,
+    "check": _check,
+    "doctor": _doctor,
+}

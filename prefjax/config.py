@@ -1,0 +1,90 @@
+"""Every setting of a run, in one place, with its default.
+
+A recipe in `configs/` starts from `base()` and changes what it is about. Plug-ins are call strings (see `resolve`);
+all else are plain leaves. Floats under `optim` and the numbers of `loss`, `optim.tx` and `optim.schedule` are traced.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from prefjax.errors import ConfigError
+from prefjax.resolve import resolve
+
+
+def base() -> ConfigDict:
+    """The settings shared by all recipes."""
+    c = ConfigDict()
+    c.seed = 0
+    c.steps = 1000
+    c.batch_size = 32
+
+    c.algorithm = "dpo"  # a module of prefjax.algorithms, or "my.module:make"
+    c.loss = "dpo_loss(beta=0.1)"  # a function of prefjax.losses, or "my.module:my_loss(tau=0.3)"
+    c.model = ""  # a Hugging Face folder, a workdir, workdir@step, or "llama(width=64, layers=2, heads=4)"
+    c.tokenizer = ""  # a folder, or a call string; empty: the model's own
+    c.dtype = "float32"  # of the computation; parameters and optimizer state stay float32
+    c.remat = False  # recompute activations in the backward pass
+    c.frozen = ConfigDict()  # name -> reference: c.frozen.reference = c.model
+
+    c.data = ConfigDict()
+    c.data.train = ""  # a source: "jsonl(path='pairs.jsonl')", "prefjax.worlds.desk:pairs(n=4000)"
+    c.data.rows = "pairs()"  # what the algorithm eats: "pairs()", "demos()", "prompts()"
+    c.data.max_length = 256  # tokens of prompt and response; longer rows are dropped and counted
+
+    c.optim = ConfigDict()
+    c.optim.tx = "adamw(b2=0.95, weight_decay=0.0)"  # a function of optax
+    c.optim.lr = 1e-4
+    c.optim.schedule = "constant(warmup=10)"  # constant, linear or cosine, times lr
+    c.optim.clip = 1.0  # largest global norm of the gradient; 0: no clipping
+    c.optim.accumulate = 1  # microbatches a step
+    c.optim.ema = 0.0  # decay of an averaged copy of the parameters in the state; 0: none
+    c.optim.decay = "kernel|embedding"  # regex of the parameter paths that weight decay acts on
+
+    c.evals = ConfigDict()  # name -> call string: "held_out(source=...)", "samples(source=...)"
+    c.eval_every = 0  # steps; 0: before the first and after the last
+    c.log_every = 10
+    c.checkpoint_every = 0  # steps; 0: after the last
+    c.keep = 2  # newest checkpoints kept
+    c.wandb = False  # mirror to Weights & Biases; offline unless WANDB_MODE says otherwise
+    return c
+
+
+def numbers(config: Any) -> dict[str, float]:
+    """The numbers of a config that reach the step as traced scalars, flat, under their paths.
+
+    They are the floats of `config.optim` and the numbers of the call strings: `loss.beta` is the keyword `beta` of the
+    call in `config.loss`. Runs that differ in nothing else are one compiled program.
+    """
+    calls = {
+        "loss": resolve(config.loss, "prefjax.losses"),
+        "optim.tx": resolve(config.optim.tx, "optax"),
+        "optim.schedule": resolve(config.optim.schedule, "prefjax.optim"),
+    }
+    flat = {f"optim.{name}": value for name, value in config.optim.items() if isinstance(value, float)}
+    return flat | {f"{path}.{name}": value for path, call in calls.items() for name, value in call.numbers.items()}
+
+
+def validate(config: ConfigDict) -> None:
+    """Raises ConfigError for a setting that no run can start from."""
+    for name in ("steps", "eval_every", "checkpoint_every"):
+        _require(config[name] >= 0, name, config[name], "0 or more")
+    for name in ("batch_size", "log_every", "keep"):
+        _require(config[name] >= 1, name, config[name], "1 or more")
+    _require(config.optim.accumulate >= 1, "optim.accumulate", config.optim.accumulate, "1 or more")
+    _require(
+        config.batch_size % config.optim.accumulate == 0,
+        "optim.accumulate",
+        config.optim.accumulate,
+        f"a divisor of batch_size = {config.batch_size}",
+    )
+    _require(config.optim.lr >= 0, "optim.lr", config.optim.lr, "0 or more")
+    _require(0 <= config.optim.ema < 1, "optim.ema", config.optim.ema, "in [0, 1)")
+    _require(config.dtype in ("float32", "bfloat16"), "dtype", config.dtype, "'float32' or 'bfloat16'")
+    for name, value in (("model", config.model), ("data.train", config.data.train)):
+        _require(bool(value), name, value, f"set: --config.{name}=...")
+
+
+def _require(holds: bool, name: str, value: object, wanted: str) -> None:
+    if not holds:
+        raise ConfigError(f"config.{name} is {value!r}; it should be {wanted}")

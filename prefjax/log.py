@@ -1,0 +1,188 @@
+"""The record of a run: files in its workdir that a report can be made from, without a model.
+
+config.json      every setting           metrics.jsonl   one line a logged step, no clock: equal runs, equal bytes
+run.json         what ran, on what       timing.jsonl    the clock
+samples.jsonl    completions             DONE | FAILED.json
+"""
+
+import contextlib
+import functools
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from prefjax import __version__
+from prefjax.errors import ConfigError, NonFiniteError
+from prefjax.metrics import merge
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
+RESUMABLE = (
+    "steps",
+    "log_every",
+    "eval_every",
+    "checkpoint_every",
+    "keep",
+    "wandb",
+)  # settings a resumed run may change
+
+
+class Record:
+    """Appends to the files of a workdir, and mirrors the metrics to Weights & Biases when asked."""
+
+    def __init__(self, workdir: Path, config: Mapping[str, Any], facts: Mapping[str, Any]):
+        self.workdir = workdir
+        workdir.mkdir(parents=True, exist_ok=True)
+        for name in ("DONE", "FAILED.json"):
+            (workdir / name).unlink(missing_ok=True)
+        _agree(workdir / "config.json", config)
+        write_json(workdir / "config.json", config)
+        write_json(workdir / "run.json", environment() | dict(facts))
+        self._wandb = _start_wandb(workdir, config) if config["wandb"] else None
+        self._start = time.monotonic()
+
+    def resume(self, step: int) -> None:
+        """Forgets the lines after `step`, which will be written again."""
+        for name in ("metrics.jsonl", "timing.jsonl", "samples.jsonl"):
+            path = self.workdir / name
+            if path.exists():
+                lines = path.read_text().splitlines(keepends=True)
+                path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+
+    def metrics(self, step: int, values: Mapping[str, float], *, seconds: float | None = None) -> None:
+        """One line of numbers, and one of clock."""
+        self._append("metrics.jsonl", {"step": step, **values})
+        clock = {} if seconds is None else {"seconds": round(seconds, 6)}
+        self._append("timing.jsonl", {"step": step, "elapsed": round(time.monotonic() - self._start, 3), **clock})
+        if self._wandb:
+            self._wandb.log(dict(values), step=step)
+
+    def samples(self, step: int, rows: list[dict[str, Any]]) -> None:
+        """Completions, a line each."""
+        for row in rows:
+            self._append("samples.jsonl", {"step": step, **row})
+
+    def close(self, failure: BaseException | None = None) -> None:
+        """Marks the run as done, or as failed with the reason."""
+        if failure is None:
+            (self.workdir / "DONE").write_text("")
+        else:
+            write_json(self.workdir / "FAILED.json", {"error": type(failure).__name__, "message": str(failure)})
+        if self._wandb:
+            self._wandb.finish(exit_code=0 if failure is None else 1)
+
+    def _append(self, name: str, row: Mapping[str, Any]) -> None:
+        with (self.workdir / name).open("a") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+class Meter:
+    """Means of a step's metrics over an interval, fetched an interval late, so that the loop never waits for a step."""
+
+    def __init__(self, record: Record):
+        self._record = record
+        self._late: list[tuple[int, dict[str, Any]]] = []
+        self._new: list[tuple[int, dict[str, Any]]] = []
+        self._clock = time.perf_counter()
+
+    def add(self, step: int, metrics: dict[str, Any]) -> None:
+        """Keeps a step's metrics, without waiting for them."""
+        self._new.append((step, metrics))
+
+    def turn(self) -> dict[str, float]:
+        """Ends an interval; records the one before it, and returns its means.
+
+        Raises:
+          NonFiniteError: a loss or gradient of that interval was NaN or infinite.
+        """
+        late, self._late, self._new = self._late, self._new, []
+        if not late:
+            return {}
+        fetched = jax.device_get([metrics for _, metrics in late])
+        for (step, _), metrics in zip(late, fetched, strict=True):
+            if metrics.pop("finite").total == 0:
+                wrong = [name for name, mean in metrics.items() if not np.isfinite(mean.total)]
+                raise NonFiniteError(f"step {step}: {', '.join(wrong)} not finite; the parameters are those before it")
+        sums = functools.reduce(merge, fetched)
+        values = {f"train/{name}": float(mean.total) / (float(mean.weight) or 1.0) for name, mean in sums.items()}
+        now = time.perf_counter()
+        self._record.metrics(late[-1][0], values, seconds=(now - self._clock) / len(late))
+        self._clock = now
+        return values
+
+    def flush(self) -> None:
+        """Records all that was added."""
+        self.turn()
+        self.turn()
+
+
+@contextlib.contextmanager
+def progress(first: int, total: int) -> Generator[Callable[[int, Mapping[str, float]], None]]:
+    """A progress bar with an estimate of the time left, on standard error; yields `advance(step, values)`."""
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), "{task.fields[note]}")
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("steps", total=total, completed=first, note="")
+
+        def advance(step: int, values: Mapping[str, float]) -> None:
+            note = f"loss {values['train/loss']:.4f}" if "train/loss" in values else ""
+            bar.update(task, completed=step, note=note)
+
+        yield advance
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes indented JSON."""
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def environment() -> dict[str, Any]:
+    """What ran: command, versions, devices, and the commit of the working folder when it is a git checkout."""
+    git = lambda *words: subprocess.run(["git", *words], capture_output=True, text=True)
+    commit = git("rev-parse", "HEAD")
+    return {
+        "argv": sys.argv,
+        "versions": {"prefjax": __version__, "python": platform.python_version()} | {n: version(n) for n in PACKAGES},
+        "devices": [str(device) for device in jax.devices()],
+        "git": commit.stdout.strip() if commit.returncode == 0 else None,
+        "git_dirty": bool(git("status", "--porcelain").stdout) if commit.returncode == 0 else None,
+    }
+
+
+def _agree(path: Path, config: Mapping[str, Any]) -> None:
+    """Raises ConfigError unless a run already in the workdir had these settings, cadence and length apart."""
+    if not path.exists():
+        return
+    old, new = flatten(json.loads(path.read_text())), flatten(config)
+    changed = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k) and k not in RESUMABLE]
+    if changed:
+        diff = "\n".join(f"  {k}: {old.get(k)!r} there, {new.get(k)!r} asked for" for k in changed)
+        raise ConfigError(f"{path.parent} holds a run with other settings; use another workdir, or mend\n{diff}")
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mapping -> {"a.b": leaf}, as JSON reads it back."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        inner = isinstance(value, Mapping)
+        flat |= flatten(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": json.loads(json.dumps(value))}
+    return flat
+
+
+def _start_wandb(workdir: Path, config: Mapping[str, Any]) -> Any:
+    import wandb
+
+    mode: Any = os.environ.get("WANDB_MODE", "offline")
+    settings = wandb.Settings(x_disable_meta=True, save_code=False, silent=True)
+    name = workdir.resolve().name
+    return wandb.init(project="prefjax", name=name, dir=workdir, config=dict(config), mode=mode, settings=settings)

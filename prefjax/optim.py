@@ -1,0 +1,139 @@
+"""One update for every gradient-trained algorithm: gradient, clip, schedule, optimizer, average.
+
+The optimizer is built inside the step from traced numbers, so a sweep over learning rates, betas or decays is one
+program: `optim.tx` and `optim.schedule` are call strings, `optim.lr`, `optim.clip` and `optim.ema` plain floats.
+"""
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from prefjax.metrics import Mean, merge
+from prefjax.resolve import keywords, resolve
+from prefjax.types import Algorithm, Frozen, Hparams, Params, TrainState
+
+LossFn = Callable[[Params, Frozen, Hparams, Any, jax.Array], tuple[Mean, dict[str, Mean]]]
+
+
+def constant(total: int, *, warmup: int = 0) -> optax.Schedule:
+    """1, after a linear rise over `warmup` steps."""
+    return _warmed(optax.constant_schedule(1.0), warmup)
+
+
+def linear(total: int, *, warmup: int = 0, final: float = 0.0) -> optax.Schedule:
+    """A straight line from 1 after `warmup` to `final` at step `total`."""
+    return _warmed(optax.linear_schedule(1.0, final, max(total - warmup, 1)), warmup)
+
+
+def cosine(total: int, *, warmup: int = 0, final: float = 0.0) -> optax.Schedule:
+    """Half a cosine from 1 after `warmup` to `final` at step `total`."""
+    return _warmed(optax.cosine_decay_schedule(1.0, max(total - warmup, 1), final), warmup)
+
+
+def _warmed(schedule: optax.Schedule, warmup: int) -> optax.Schedule:
+    rise = lambda step: (step + 1) / (warmup + 1)
+    return optax.join_schedules([rise, schedule], [warmup])
+
+
+def algorithm(loss_fn: LossFn, config: Any) -> Algorithm:
+    """An algorithm whose step is one gradient update of `loss_fn`.
+
+    Args:
+      loss_fn: (params, frozen, hparams, batch, key) -> (Mean, {name: Mean}).
+      config: `config.steps` and `config.optim`: tx, schedule, lr, clip (largest global gradient norm, 0: no clipping),
+        accumulate (microbatches a step), ema (decay of the averaged copy in `carry["ema"]`, 0: none), decay (regex of
+        the parameter paths that weight decay acts on).
+    """
+    optim = config.optim
+    tx = resolve(optim.tx, "optax")
+    schedule = resolve(optim.schedule, __name__)
+    masked = {"mask": _matching(optim.decay)} if "mask" in inspect.signature(tx.function).parameters else {}
+
+    def optimizer(hparams: Hparams, lr: jax.Array | float) -> optax.GradientTransformation:
+        return tx.function(lr, **tx.words, **masked, **keywords(hparams, "optim.tx"))
+
+    def init(key: jax.Array, params: Params) -> TrainState:
+        del key
+        params = jax.tree.map(lambda x: jnp.array(x, copy=True), params)  # the state is donated, these may not be
+        carry = {"ema": jax.tree.map(jnp.copy, params)} if optim.ema else {}
+        opt_state = optimizer({f"optim.tx.{k}": jnp.float32(v) for k, v in tx.numbers.items()}, 0.0).init(params)
+        return TrainState(jnp.int32(0), params, opt_state, carry)
+
+    def step(state: TrainState, frozen: Frozen, hparams: Hparams, batch: Any, key: jax.Array):
+        (loss, metrics), grads = gradients(loss_fn, state.params, frozen, hparams, batch, key, optim.accumulate)
+        norm = optax.tree.norm(grads)
+        clip = hparams["optim.clip"]
+        scale = jnp.where((clip > 0) & (norm > clip), clip / norm, 1.0)
+        grads = jax.tree.map(lambda g: g * scale, grads)
+        pace = schedule.function(config.steps, **schedule.words, **keywords(hparams, "optim.schedule"))
+        lr = hparams["optim.lr"] * pace(state.step)
+        with jax.numpy_dtype_promotion("standard"):  # optax raises float decays to integer counts
+            updates, opt_state = optimizer(hparams, lr).update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        carry = dict(state.carry)
+        if optim.ema:
+            decay = hparams["optim.ema"]
+            carry["ema"] = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, carry["ema"], params)
+
+        finite = jnp.isfinite(norm) & jnp.isfinite(loss.total)  # a step that is not finite moves nothing
+        new = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old),
+            (params, opt_state, carry),
+            (state.params, state.opt_state, state.carry),
+        )
+        one = lambda x: Mean(jnp.asarray(x, jnp.float32), jnp.float32(1))
+        metrics |= {"loss": loss, "grad_norm": one(norm), "lr": one(lr), "finite": one(finite)}
+        return TrainState(state.step + 1, *new), metrics
+
+    return Algorithm(init, step)
+
+
+def gradients(
+    loss_fn: LossFn, params: Params, frozen: Frozen, hparams: Hparams, batch: Any, key: jax.Array, microbatches: int = 1
+) -> tuple[tuple[Mean, dict[str, Mean]], Params]:
+    """Loss, metrics and the gradient of `loss.value` over a batch, in `microbatches` parts.
+
+    The gradients of the loss's total are summed and divided once by its weight, so the parts give what the whole gives
+    even where they weigh differently.
+    """
+
+    def total(params, batch, key):
+        loss, metrics = loss_fn(params, frozen, hparams, batch, key)
+        return loss.total, (loss, metrics)
+
+    differentiate = jax.grad(total, has_aux=True)
+
+    if microbatches == 1:
+        grads, sums = differentiate(params, batch, key)
+    else:
+
+        def part(x):  # strided, so that rows stay on the devices that hold them
+            if x.shape[0] % microbatches:
+                raise ValueError(f"optim.accumulate: {microbatches} does not divide the batch of {x.shape[0]} rows")
+            return jnp.swapaxes(x.reshape(-1, microbatches, *x.shape[1:]), 0, 1)
+
+        def body(carry, xs):
+            return merge(carry, differentiate(params, *xs)), None
+
+        xs = (jax.tree.map(part, batch), jax.random.split(key, microbatches))
+        first = jax.tree.map(lambda x: x[0], xs)
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(differentiate, params, *first))
+        (grads, sums), _ = jax.lax.scan(body, zeros, xs)
+
+    weight = sums[0].weight
+    return sums, jax.tree.map(lambda g: g / jnp.where(weight == 0, 1.0, weight), grads)
+
+
+def _matching(pattern: str) -> Callable[[Params], Params]:
+    """A mask over parameters: True where the path, joined by slashes, matches."""
+
+    def mask(params):
+        path_of = lambda path: "/".join(str(getattr(k, "key", k)) for k in path)
+        return jax.tree_util.tree_map_with_path(lambda path, _: bool(re.search(pattern, path_of(path))), params)
+
+    return mask

@@ -1,0 +1,81 @@
+"""What a run would be, before it is one: `prefjax train --dry_run` and `prefjax doctor`."""
+
+import json
+import math
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from prefjax.config import base, numbers
+from prefjax.log import environment
+from prefjax.train import compiled, setup
+from prefjax.types import Setup
+
+
+def describe(config: Any) -> str:
+    """The resolved config, a table of the parameters, and the memory that the compiled step will use."""
+    run = setup(config)
+    return "\n\n".join(
+        [
+            json.dumps(config.to_dict(), indent=1, ensure_ascii=False),
+            "data: " + json.dumps(run.facts),
+            _table(run.params),
+            _memory(run),
+        ]
+    )
+
+
+def _table(params: Any) -> str:
+    rows = [
+        ("/".join(str(getattr(k, "key", k)) for k in path), tuple(x.shape), math.prod(x.shape))
+        for path, x in jax.tree_util.tree_leaves_with_path(params)
+    ]
+    width = max(len(name) for name, _, _ in rows)
+    lines = [f"{name:{width}}  {count:>12,}  {shape}" for name, shape, count in rows]
+    return "\n".join([*lines, f"{'parameters':{width}}  {sum(count for *_, count in rows):>12,}"])
+
+
+def _memory(run: Setup) -> str:
+    """Bytes of the step as compiled for this device: what it is given, what it returns and what it needs meanwhile."""
+    key = jax.random.key(0)
+    state = jax.eval_shape(run.algorithm.init, key, run.params)
+    batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), run.batch_at(0))
+    step = compiled(run.algorithm.step).lower(state, run.frozen, run.hparams, batch, key).compile()
+    memory = step.memory_analysis()
+    size = lambda tree: sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
+    peak = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+    parts = {
+        "parameters": size(state.params),
+        "optimizer and averages": size(state) - size(state.params),
+        "frozen models": size(run.frozen),
+        "activations and gradients": memory.temp_size_in_bytes,
+        "one step in all": peak + memory.temp_size_in_bytes,
+    }
+    return "\n".join(f"{name:26} {bytes_ / 2**20:10.1f} MiB" for name, bytes_ in parts.items())
+
+
+def doctor() -> str:
+    """Versions, devices, and the loss of a first step of DPO, which is log 2 on a machine that computes correctly."""
+    from prefjax import models
+    from prefjax.algorithms import dpo
+    from prefjax.types import Pairs, Sequences
+
+    start = time.perf_counter()
+    config = base()
+    model = models.llama(vocab=64, width=32, layers=2, heads=4)
+    params = models.init(model, jax.random.key(0))
+    tokens = jax.random.randint(jax.random.key(1), (4, 2, 16), 0, 64)
+    everything = jnp.ones(tokens.shape, bool)
+    batch = Pairs(Sequences(tokens, everything, everything.at[..., :8].set(False)), jnp.ones(4))
+    algorithm = dpo.make(config, {"policy": model, "reference": model})
+    hparams = {path: jnp.float32(number) for path, number in numbers(config).items()}
+    state = algorithm.init(jax.random.key(2), params)
+    state, metrics = compiled(algorithm.step)(state, {"reference": params}, hparams, batch, jax.random.key(3))
+    loss = float(metrics["loss"].value)
+    facts = environment()
+    versions = "\n".join(f"{name:18} {number}" for name, number in facts["versions"].items())
+    verdict = "ok" if math.isclose(loss, math.log(2), rel_tol=1e-5) else f"WRONG: expected {math.log(2):.6f}"
+    step = f"smoke step: DPO loss {loss:.6f} in {time.perf_counter() - start:.1f} s, {verdict}"
+    return f"{versions}\n{'devices':18} {', '.join(facts['devices'])}\n{step}"

@@ -1,0 +1,163 @@
+"""The one update: accumulation, clipping, schedules, averages, non-finite steps and sweeps."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from prefjax import models, optim
+from prefjax.algorithms import dpo, sft
+from prefjax.config import base, numbers
+from prefjax.types import Demos, Pairs, Sequences
+
+MODEL = models.llama(vocab=32, width=16, layers=2, heads=2)
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def params():
+    return models.init(MODEL, KEY)
+
+
+def sequences(shape, seed=0):
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(6, shape[-1] + 1, shape[:-1])[..., None]
+    index = np.arange(shape[-1])
+    return Sequences(rng.integers(0, 32, shape).astype(np.int32), index < lengths, (index >= 4) & (index < lengths))
+
+
+def pairs(rows=8):
+    return Pairs(sequences((rows, 2, 12)), np.ones(rows, np.float32))
+
+
+def hparams(config):
+    return {path: jnp.float32(number) for path, number in numbers(config).items()}
+
+
+def close(a, b, **tolerance):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
+
+
+def run(make, config, params, batch, steps=1, frozen=None):
+    algorithm = make(config, {"policy": MODEL, "reference": MODEL})
+    state, step = algorithm.init(KEY, params), jax.jit(algorithm.step)
+    for _ in range(steps):
+        state, metrics = step(state, frozen or {"reference": params}, hparams(config), batch, KEY)
+    return state, metrics
+
+
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_microbatches_equal_the_full_batch(params, parts):
+    config = base()
+    batch = Demos(sequences((8, 12)), np.ones(8, np.float32))  # rows of different lengths: the parts weigh differently
+    config.loss, config.optim.tx = "sft_loss()", "sgd()"
+    whole, whole_metrics = run(sft.make, config, params, batch)
+    config.optim.accumulate = parts
+    split, split_metrics = run(sft.make, config, params, batch)
+    close(whole.params, split.params, rtol=1e-5, atol=1e-6)
+    close(whole_metrics, split_metrics, rtol=1e-5, atol=1e-6)
+
+
+def test_filler_rows_change_nothing(params):
+    config = base()
+    batch = pairs()
+    filled = jax.tree.map(lambda x: np.concatenate([x, x[:3]]), batch)
+    filled = filled._replace(weight=np.array([1.0] * 8 + [0.0] * 3, np.float32))
+    close(run(dpo.make, config, params, batch), run(dpo.make, config, params, filled), rtol=1e-5, atol=1e-6)
+
+
+def test_the_first_loss_of_dpo_is_log_2(params):
+    _, metrics = run(dpo.make, base(), params, pairs())
+    assert metrics["loss"].value == pytest.approx(np.log(2), abs=1e-6)
+    assert metrics["rewards/margin"].value == pytest.approx(0, abs=1e-6)
+
+
+def test_gradients_are_clipped_by_their_global_norm(params):
+    config = base()
+    config.optim.tx, config.optim.lr, config.optim.clip = "sgd()", 1.0, 1e-3
+    config.optim.schedule = "constant()"
+    state, metrics = run(dpo.make, config, params, pairs())
+    moved = optax.tree.norm(jax.tree.map(jnp.subtract, params, state.params))
+    assert metrics["grad_norm"].value > 1e-3
+    assert moved == pytest.approx(1e-3, rel=1e-3)
+    config.optim.clip = 0.0
+    state, metrics = run(dpo.make, config, params, pairs())
+    moved = optax.tree.norm(jax.tree.map(jnp.subtract, params, state.params))
+    assert moved == pytest.approx(float(metrics["grad_norm"].value), rel=1e-3)
+
+
+def test_schedules():
+    at = lambda schedule, *steps: [float(schedule(step)) for step in steps]
+    assert at(optim.constant(100, warmup=3), 0, 1, 2, 3, 99) == [0.25, 0.5, 0.75, 1, 1]
+    assert at(optim.constant(100), 0) == [1]
+    assert at(optim.linear(10, final=0.5), 0, 5, 10, 20) == [1, 0.75, 0.5, 0.5]
+    np.testing.assert_allclose(at(optim.cosine(110, warmup=10), 10, 60, 110), [1, 0.5, 0], atol=1e-7)
+
+
+def test_the_average_follows_the_parameters(params):
+    config = base()
+    config.optim.ema = 0.9
+    state, _ = run(dpo.make, config, params, pairs())
+    close(state.carry["ema"], jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, params, state.params), rtol=1e-5, atol=1e-7)
+
+
+def test_weight_decay_acts_on_matrices_alone(params):
+    config = base()
+    config.optim.tx, config.optim.lr, config.optim.schedule = "adamw(weight_decay=0.5)", 0.1, "constant()"
+    blind = pairs()._replace(weight=np.zeros(8, np.float32))  # no gradient: what moves is decayed
+    state, _ = run(dpo.make, config, params, blind)
+    for (path, old), new in zip(
+        jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(state.params), strict=True
+    ):
+        decays = "kernel" in str(path) or "embedding" in str(path)
+        np.testing.assert_allclose(new, old * (0.95 if decays else 1.0), rtol=1e-5)
+
+
+def test_a_step_that_is_not_finite_moves_nothing(params):
+    config = base()
+    config.optim.ema = 0.9
+    batch = pairs()._replace(margin=np.full(8, np.nan, np.float32))
+    algorithm = dpo.make(config, {"policy": MODEL, "reference": MODEL})
+    before = algorithm.init(KEY, params)
+    after, metrics = run(dpo.make, config, params, batch)
+    close((before.params, before.opt_state, before.carry), (after.params, after.opt_state, after.carry), rtol=0)
+    assert metrics["finite"].value == 0
+    assert after.step == 1
+
+
+def test_vmap_over_four_betas_is_four_runs_from_one_compilation(params):
+    """A sweep: (state, hparams, key) carry a leading R axis; the batch and the frozen models are shared."""
+    config, betas, batch = base(), [0.05, 0.1, 1.0, 5.0], pairs()
+    config.optim.lr = 1e-2
+    algorithm = dpo.make(config, {"policy": MODEL, "reference": MODEL})
+    frozen, traces = {"reference": params}, []
+
+    def step(state, frozen, hparams, batch, key):
+        traces.append(1)
+        return algorithm.step(state, frozen, hparams, batch, key)
+
+    sweep = jax.jit(jax.vmap(step, in_axes=(0, None, 0, None, 0)))
+    shared = hparams(config)
+    stacked = {path: jnp.full(4, x) for path, x in shared.items()} | {"loss.beta": jnp.array(betas)}
+    keys = jax.random.split(KEY, 4)
+    states = jax.vmap(lambda key: algorithm.init(key, params))(keys)
+    for _ in range(3):
+        states, metrics = sweep(states, frozen, stacked, batch, keys)
+    assert sum(traces) == 1
+
+    alone = jax.jit(step)
+    for run_, beta in enumerate(betas):
+        state = algorithm.init(keys[run_], params)
+        for _ in range(3):
+            state, single = alone(state, frozen, shared | {"loss.beta": jnp.float32(beta)}, batch, keys[run_])
+        close(jax.tree.map(lambda x, r=run_: x[r], states.params), state.params, rtol=1e-4, atol=1e-5)
+        close(metrics["loss"].value[run_], single["loss"].value, rtol=1e-5)
+    assert sum(traces) == 2  # four betas, one after the other: one compilation more
+
+
+def test_a_mistyped_accumulate_is_named(params):
+    config = base()
+    config.optim.accumulate = 3
+    with pytest.raises(ValueError, match="optim.accumulate: 3 does not divide the batch of 8 rows"):
+        run(dpo.make, config, params, pairs())
