@@ -4,7 +4,7 @@ PYTHON ?= $(shell sh .ci/find-python)
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKDIR ?= runs/demo
-SEED ?= 0
+SEEDS ?= 0
 
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE =
 .PHONY: demo test slow parity lint format constraints clean
 
 demo: $(VENV)/.core
-	$(BIN)/python -m experiments.desk --workdir=$(WORKDIR) --seed=$(SEED)
+	$(BIN)/python -m experiments.desk --workdir=$(WORKDIR) --seeds $(SEEDS)
 
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest -q -n 2
@@ -42,6 +42,12 @@ $(VENV)/.%: setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e .$(if $(filter core,$*),,[$*]) -c constraints.txt
 	touch $@
+
+# Freezes the environments of `make test` and `make parity`, which have to exist.
+constraints:
+	.venv-parity/bin/python -m pip freeze --exclude-editable > .cache/old.txt
+	$(BIN)/python -m pip freeze --exclude-editable > .cache/new.txt
+	python3 .ci/constraints .cache/old.txt .cache/new.txt > constraints.txt
 
 clean:
 	rm -rf .venv .venv-parity .cache runs build *.egg-info
