@@ -21,6 +21,7 @@ CORE = [
     "orbax-checkpoint>=0.12.8,<1",
     "rich>=13",
     "safetensors>=0.6",
+    "scipy>=1.14",
     "tokenizers>=0.22,<0.24",
 ]
 EXTRAS = {

@@ -1,8 +1,8 @@
-"""A reward model on pairs labelled by raters who overvalue polite caveats and length.
+"""A reward model on pairs of the desk world, labelled by raters who overvalue polite caveats and length.
 
-    prefjax train --config=configs/reward.py --workdir=runs/reward --config.model=runs/sft
+    prefjax train --config=configs/reward.py[:seed] --workdir=runs/reward --config.model=runs/sft
 
-Two CPU cores, under a minute.
+The argument is the seed of the run and of its data.
 """
 
 from ml_collections import ConfigDict
@@ -10,16 +10,17 @@ from ml_collections import ConfigDict
 from prefjax.config import base
 
 
-def get_config() -> ConfigDict:
+def get_config(seed: str = "0") -> ConfigDict:
     c = base()
+    c.seed = int(seed)
     c.steps = 200
-    c.batch_size = 64
+    c.batch_size = 32
     c.algorithm = "reward"
     c.loss = "bradley_terry_loss(centering=0.01)"
     c.model = "runs/sft"
-    c.data.train = "prefjax.worlds.desk:pairs(split='train', n=12000)"
+    c.data.train = f"prefjax.worlds.desk:pairs(split='train', n=8000, seed={seed})"
     c.data.max_length = 80
     c.optim.lr = 1e-3
     c.optim.schedule = "cosine(warmup=20)"
-    c.evals.held_out = "held_out(source=\"prefjax.worlds.desk:pairs(split='validation', n=1000)\")"
+    c.evals.held_out = "held_out(source=\"prefjax.worlds.desk:pairs(split='validation', n=512)\")"
     return c

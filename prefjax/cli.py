@@ -1,12 +1,14 @@
 """The command line: `prefjax COMMAND --help`. jax and its friends are imported by the command that needs them."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from prefjax import __version__, host
 from prefjax.errors import ConfigError, PrefjaxError
+from prefjax.resolve import nearest
 
 USAGE = """\
 usage: prefjax COMMAND [options]
@@ -63,6 +65,9 @@ def _config_flags(argv: list[str]) -> tuple[Any, Any]:
     from ml_collections import config_flags
 
     values, full = flags.FlagValues(), ["prefjax train", *argv]
+    recipe = [word for word in argv if re.match(r"--?config=", word)]
+    if argv != recipe and recipe:
+        _refuse_unknown_settings(_config_flags(recipe)[0], argv)
     config_flags.DEFINE_config_file("config", help_string="Recipe, with [:arg].", flag_values=values, sys_argv=full)
     flags.DEFINE_string("workdir", "", "Folder of the run.", flag_values=values)
     flags.DEFINE_bool("dry_run", False, "Print the resolved config, the parameters and the memory.", flag_values=values)
@@ -78,8 +83,19 @@ def _config_flags(argv: list[str]) -> tuple[Any, Any]:
             raise ConfigError("--config=FILE is needed, such as --config=configs/dpo.py")
         values.config.steps  # noqa: B018  (a recipe that could not be read says so when it is first looked at)
     except (flags.Error, KeyError, AttributeError, ValueError, TypeError, OSError) as error:
-        raise ConfigError(str(error).strip().strip("\"'").splitlines()[-1]) from error
+        text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
+        raise ConfigError(text.strip().splitlines()[-1].strip()) from error
     return values.config, values
+
+
+def _refuse_unknown_settings(config: Any, argv: list[str]) -> None:
+    for path in (match[1] for word in argv if (match := re.match(r"--?(?:no)?config\.([\w.]+)", word))):
+        place = config
+        for key in path.split("."):
+            if not hasattr(place, "keys") or key not in place:
+                known = place.keys() if hasattr(place, "keys") else ()
+                raise ConfigError(f"no setting config.{path}; {nearest(key, known)}")
+            place = place[key]
 
 
 def _sample(argv: list[str]) -> None:

@@ -71,8 +71,8 @@ def algorithm(loss_fn: LossFn, config: Any) -> Algorithm:
         scale = jnp.where((clip > 0) & (norm > clip), clip / norm, 1.0)
         grads = jax.tree.map(lambda g: g * scale, grads)
         pace = schedule.function(config.steps, **schedule.words, **keywords(hparams, "optim.schedule"))
-        lr = hparams["optim.lr"] * pace(state.step)
-        with jax.numpy_dtype_promotion("standard"):  # optax raises float decays to integer counts
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes floats and integer counts
+            lr = hparams["optim.lr"] * pace(state.step)
             updates, opt_state = optimizer(hparams, lr).update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         carry = dict(state.carry)

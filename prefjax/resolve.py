@@ -98,7 +98,7 @@ def keywords(values: Mapping[str, Any], path: str) -> dict[str, Any]:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Words that point from an unknown name to those that exist."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known) or 'none'}"
 
 

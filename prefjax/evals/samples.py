@@ -52,7 +52,7 @@ def make(
             ref_logps = models.logps(nets["reference"], frozen["reference"], sequences)
             found["kl"] = ops.sum_tokens(ops.kl_k3(logps, ref_logps), sequences.response)
         if "reward" in frozen:
-            found["reward"] = nets["reward"].apply(frozen["reward"], *sequences[:2], method="score")
+            found["reward"] = nets["reward"].apply(frozen["reward"], sequences.tokens, sequences.valid, method="score")
         return found
 
     def evaluate(state, frozen, key):
@@ -61,14 +61,16 @@ def make(
         for batch in sample(net, state.params, run.tokenizer, records, key, **knobs):
             measured = jax.device_get(measure(state.params, frozen, batch.sequences))
             for at, answer in enumerate(answers(batch, run.tokenizer)):
-                row = {"prompt": records[answer.record]["prompt"], "response": answer.text, "record": answer.record}
+                record = records[answer.record]
+                row = {"record": answer.record, "slice": record.get("slice")}
+                row |= {"prompt": record["prompt"], "response": answer.text}
                 row |= {"length": answer.length, "stopped": float(answer.stopped)}
                 rows.append(row | {name: float(values[at]) for name, values in measured.items()})
         verdicts = judged([records[row["record"]] for row in rows], [row["response"] for row in rows])
         for name, values in verdicts.items():
             for row, value in zip(rows, values, strict=True):
                 row[name] = None if value is None else float(value)
-        names = [name for name in rows[0] if name not in ("prompt", "response", "record")]
+        names = [name for name in rows[0] if name not in ("record", "slice", "prompt", "response")]
         means = {name: [row[name] for row in rows if row[name] is not None] for name in names}
         return {name: math.fsum(values) / len(values) for name, values in means.items() if values} | {"samples": rows}
 

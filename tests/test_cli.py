@@ -1,0 +1,127 @@
+"""The command line: its exit codes, its messages, and what its commands write."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from prefjax.cli import main
+from prefjax.train import train
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """A tiny language model of the desk world."""
+    from configs.sft import get_config
+
+    c = get_config()
+    c.steps, c.batch_size, c.model, c.evals = 2, 4, "llama(width=16, layers=1, heads=2)", {}
+    c.data.train = "prefjax.worlds.desk:demos(n=16)"
+    folder = tmp_path_factory.mktemp("cli") / "sft"
+    train(c, folder)
+    return folder
+
+
+def test_help_answers_within_a_second_and_imports_no_jax():
+    start = time.perf_counter()
+    code = "import sys; from prefjax.cli import main; main(['--help']); sys.exit('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "prefjax COMMAND" in done.stdout
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["trian"], "no command 'trian'; there are train, sample"),
+        (["train"], "--config=FILE is needed"),
+        (["train", "--config=configs/dpo.py"], "--workdir=DIR is needed"),
+        (["train", "--config=configs/nowhere.py"], "configs/nowhere.py"),
+        (["train", "--config=configs/dpo.py", "--config.optm.lr=1"], "no setting config.optm.lr; did you mean 'optim'?"),
+        (["train", "--config=configs/dpo.py", "--config.optim.rl=1"], "no setting config.optim.rl; did you mean 'lr'?"),
+        (["train", "--config=configs/dpo.py", "--config.steps=many"], "steps"),
+        (["train", "--config=configs/dpo.py", "--workdri=x"], "workdri"),
+        (["train", "--config=configs/dpo.py", "extra"], "'extra' is no flag"),
+        (["train", "--config=configs/dpo.py", "--workdir=x", "--config.loss=dpo_los()", "--config.model={}"], "dpo_loss"),
+        (["sample", "--model={}"], "nothing to complete"),
+        (["check", "x.jsonl", "--field", "prompt"], "OURS=THEIRS"),
+    ],
+)
+def test_mistakes_are_one_message_and_exit_2(argv, message, capsys, workdir):
+    assert main([word.replace("{}", str(workdir)) for word in argv]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.startswith(f"prefjax {argv[0]}: ")
+    assert "Traceback" not in captured.err
+
+
+def test_a_missing_model_exits_5(capsys):
+    assert main(["sample", "--model=nowhere", "--prompt=x"]) == 5
+    assert "nowhere: no such folder" in capsys.readouterr().err
+
+
+def test_train_takes_a_config_an_argument_and_overrides(workdir, tmp_path, capsys):
+    argv = ["train", "--config=configs/dpo.py:7", f"--workdir={tmp_path}", f"--config.model={workdir}"]
+    argv += ["--config.steps=1", "--config.batch_size=2", "--config.loss=ipo_loss(tau=0.5)", "--config.optim.lr=1"]
+    argv += ["--config.data.train=prefjax.worlds.desk:pairs(n=8)", "--config.evals={}"]
+    assert main(argv) == 0
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["seed"], config["loss"], config["optim"]["lr"]) == (7, "ipo_loss(tau=0.5)", 1.0)
+    assert config["frozen"]["reference"] == config["model"] == str(workdir)
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(workdir, tmp_path, capsys):
+    argv = ["train", "--config=configs/dpo.py", f"--workdir={tmp_path / 'run'}", f"--config.model={workdir}", "--dry_run"]
+    argv += ["--config.data.train=prefjax.worlds.desk:pairs(n=64)"]
+    assert main(argv) == 0
+    out = capsys.readouterr().out
+    assert '"loss": "dpo_loss(beta=0.1)"' in out
+    assert "params/embed/embedding" in out
+    assert "one step in all" in out
+    assert not (tmp_path / "run").exists()
+
+
+def test_sample_writes_text_or_json_lines(workdir, tmp_path, capsys):
+    argv = ["sample", f"--model={workdir}", "--prompt=Can I?", "--prompt=Why?", "--n=2", "--max_new=4"]
+    assert main(argv) == 0
+    assert capsys.readouterr().out.count("> ") == 4
+    out = tmp_path / "samples.jsonl"
+    assert main([*argv, f"--out={out}"]) == 0
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["prompt"] for row in rows] == ["Can I?", "Can I?", "Why?", "Why?"]
+    assert main([*argv, f"--out={out}"]) == 0
+    assert rows == [json.loads(line) for line in out.read_text().splitlines()]  # the same seed, the same texts
+    assert main([*argv, "--seed=1", f"--out={out}"]) == 0
+    assert rows != [json.loads(line) for line in out.read_text().splitlines()]
+
+
+def test_export_writes_a_folder_that_loads_as_a_model(workdir, tmp_path, capsys):
+    assert main(["export", f"--model={workdir}", f"--out={tmp_path}"]) == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"config.json", "model.safetensors", "generation_config.json", "tokenizer.json", "tokenizer_config.json"} <= names
+    assert json.loads((tmp_path / "generation_config.json").read_text())["eos_token_id"] == 1
+    argv = ["--prompt=Why?", "--max_new=4"]
+    capsys.readouterr()
+    assert main(["sample", f"--model={workdir}", *argv]) == 0
+    from_workdir = capsys.readouterr().out
+    assert main(["sample", f"--model={tmp_path}", *argv]) == 0
+    assert capsys.readouterr().out == from_workdir
+
+
+def test_check_exits_3_when_a_row_is_refused(tmp_path, capsys):
+    file = tmp_path / "pairs.jsonl"
+    file.write_text('{"request": "a", "chosen": "b", "rejected": "c"}\n')
+    assert main(["check", str(file), "--field", "prompt=request"]) == 0
+    file.write_text(file.read_text() + '{"request": "a", "chosen": "b", "rejected": "b"}\n')
+    capsys.readouterr()
+    assert main(["check", str(file), "--field", "prompt=request"]) == 3
+    assert f"{file}:2: rejected: chosen equals rejected" in capsys.readouterr().out
+
+
+def test_doctor_takes_a_step(capsys):
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "DPO loss 0.693147" in out
+    assert out.rstrip().endswith("ok")
