@@ -71,6 +71,7 @@ def chunked_token_logps(
         raise ValueError(
             f"expected hidden [..., T, D] and tokens [..., T], got {list(hidden.shape)} and {list(tokens.shape)}"
         )
+    hidden, tokens, mask = jnp.asarray(hidden), jnp.asarray(tokens), jnp.asarray(mask)  # indexed by traced values
     shape = tokens.shape
     vocab, width = head.shape
     states = hidden[..., :-1, :].reshape(-1, width)  # [M, D], M = rows * (T - 1)

@@ -47,6 +47,14 @@ def test_chunked_token_logps_of_nothing_is_zero():
     assert np.all(logps == 0)
 
 
+def test_numpy_arrays_do_as_well():
+    rng = np.random.default_rng(0)
+    hidden, head = rng.normal(size=(2, 4, 3)).astype(np.float32), rng.normal(size=(5, 3)).astype(np.float32)
+    tokens, mask = rng.integers(0, 5, (2, 4)), np.arange(4) > np.array([[0], [1]])
+    logps = np.where(mask, ops.token_logps(hidden @ head.T, tokens), 0)
+    np.testing.assert_allclose(ops.chunked_token_logps(hidden, head, tokens, mask), logps, rtol=1e-5, atol=1e-6)
+
+
 def test_chunked_token_logps_never_holds_all_logits():
     rows, length, width, vocab = 8, 1025, 16, 16384
     arguments = (jnp.ones((rows, length, width)), jnp.ones((vocab, width)), jnp.ones((rows, length), int))
