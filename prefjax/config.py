@@ -41,6 +41,12 @@ def base() -> ConfigDict:
     c.optim.ema = 0.0  # decay of an averaged copy of the parameters in the state; 0: none
     c.optim.decay = "kernel|embedding"  # regex of the parameter paths that weight decay acts on
 
+    c.parallel = "jit"  # "jit": one program over the mesh; "pmap": a copy of the state on each device
+    c.mesh = ConfigDict()  # devices along each axis
+    c.mesh.data = 0  # rows of the batch; 0: all devices that are left
+    c.mesh.fsdp = 1  # rows of the batch and pieces of the parameters
+    c.mesh.tensor = 1  # heads and hidden units
+
     c.evals = ConfigDict()  # name -> call string: "held_out(source=...)", "samples(source=...)"
     c.eval_every = 0  # steps; 0: before the first and after the last
     c.log_every = 10
@@ -80,6 +86,7 @@ def validate(config: ConfigDict) -> None:
     )
     _require(config.optim.lr >= 0, "optim.lr", config.optim.lr, "0 or more")
     _require(0 <= config.optim.ema < 1, "optim.ema", config.optim.ema, "in [0, 1)")
+    _require(config.parallel in ("jit", "pmap"), "parallel", config.parallel, "'jit' or 'pmap'")
     _require(config.dtype in ("float32", "bfloat16"), "dtype", config.dtype, "'float32' or 'bfloat16'")
     for name, value in (("model", config.model), ("data.train", config.data.train)):
         _require(bool(value), name, value, f"set: --config.{name}=...")

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from prefjax.mesh import PMAP_AXIS
 from prefjax.metrics import Mean, merge
 from prefjax.resolve import keywords, resolve
 from prefjax.types import Algorithm, Frozen, Hparams, Params, TrainState
@@ -65,7 +66,11 @@ def algorithm(loss_fn: LossFn, config: Any) -> Algorithm:
         return TrainState(jnp.int32(0), params, opt_state, carry)
 
     def step(state: TrainState, frozen: Frozen, hparams: Hparams, batch: Any, key: jax.Array):
-        (loss, metrics), grads = gradients(loss_fn, state.params, frozen, hparams, batch, key, optim.accumulate)
+        sums, grads = gradients(loss_fn, state.params, frozen, hparams, batch, key, optim.accumulate)
+        if config.parallel == "pmap":
+            sums, grads = jax.lax.psum((sums, grads), PMAP_AXIS)
+        loss, metrics = sums
+        grads = jax.tree.map(lambda g: g / jnp.where(loss.weight == 0, 1.0, loss.weight), grads)
         norm = optax.tree.norm(grads)
         clip = hparams["optim.clip"]
         scale = jnp.where((clip > 0) & (norm > clip), clip / norm, 1.0)
@@ -96,10 +101,10 @@ def algorithm(loss_fn: LossFn, config: Any) -> Algorithm:
 def gradients(
     loss_fn: LossFn, params: Params, frozen: Frozen, hparams: Hparams, batch: Any, key: jax.Array, microbatches: int = 1
 ) -> tuple[tuple[Mean, dict[str, Mean]], Params]:
-    """Loss, metrics and the gradient of `loss.value` over a batch, in `microbatches` parts.
+    """Loss, metrics and the gradient of the loss's total over a batch, in `microbatches` parts.
 
-    The gradients of the loss's total are summed and divided once by its weight, so the parts give what the whole gives
-    even where they weigh differently.
+    The sums of the parts are those of the whole. Divided once, by the loss's weight, they give the gradient of
+    `loss.value`, even where the parts weigh differently.
     """
 
     def total(params, batch, key):
@@ -125,8 +130,7 @@ def gradients(
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(differentiate, params, *first))
         (grads, sums), _ = jax.lax.scan(body, zeros, xs)
 
-    weight = sums[0].weight
-    return sums, jax.tree.map(lambda g: g / jnp.where(weight == 0, 1.0, weight), grads)
+    return sums, grads
 
 
 def _matching(pattern: str) -> Callable[[Params], Params]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from prefjax.config import base, numbers
 from prefjax.log import environment
-from prefjax.train import compiled, setup
+from prefjax.train import one_step, setup
 from prefjax.types import Setup
 
 
@@ -41,8 +41,8 @@ def _memory(run: Setup) -> str:
     """Bytes of the step as compiled for this device: what it is given, what it returns and what it needs meanwhile."""
     key = jax.random.key(0)
     state = jax.eval_shape(run.algorithm.init, key, run.params)
-    batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), run.batch_at(0))
-    step = compiled(run.algorithm.step).lower(state, run.frozen, run.hparams, batch, key).compile()
+    step = run.parallel.update(one_step(run.algorithm.step))
+    step = step.lower(state, run.frozen, run.hparams, run.batch_at(0), key).compile()
     memory = step.memory_analysis()
     size = lambda tree: sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
     peak = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
@@ -72,7 +72,7 @@ def doctor() -> str:
     algorithm = dpo.make(config, {"policy": model, "reference": model})
     hparams = {path: jnp.float32(number) for path, number in numbers(config).items()}
     state = algorithm.init(jax.random.key(2), params)
-    state, metrics = compiled(algorithm.step)(state, {"reference": params}, hparams, batch, jax.random.key(3))
+    state, metrics = jax.jit(one_step(algorithm.step))(state, {"reference": params}, hparams, batch, jax.random.key(3))
     loss = float(metrics["loss"].value)
     facts = environment()
     versions = "\n".join(f"{name:18} {number}" for name, number in facts["versions"].items())

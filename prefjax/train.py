@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from prefjax import checkpoint, models
+from prefjax import checkpoint, mesh, models
 from prefjax.config import numbers, validate
 from prefjax.data import load
 from prefjax.data.batches import batches
@@ -24,6 +24,7 @@ def setup(config: Any) -> Setup:
       ConfigError, DataError, CheckpointError: with one message that says what to mend.
     """
     validate(config)
+    parallel = mesh.make(config)
     tokenizer = load.tokenizer(config.tokenizer or config.model)
     policy, params = load_policy(config, tokenizer)
     loaded = {name: checkpoint.load(reference) for name, reference in config.frozen.items()}
@@ -31,15 +32,18 @@ def setup(config: Any) -> Setup:
     nets = {name: models.computing(net, config.dtype, config.remat) for name, net in nets.items()}
     rows, counts = load.load(config.data.train, config.data.rows, tokenizer, config.data.max_length)
     algorithm = resolve(config.algorithm, "prefjax.algorithms").function(config, nets)
+    split = {"microbatches": config.optim.accumulate, "shards": parallel.shards}
+    batch_at = batches(rows, config.batch_size, config.data.max_length, config.seed, **split)
     return Setup(
         config=config,
         tokenizer=tokenizer,
         nets=nets,
         params=params,
-        frozen=jax.tree.map(jnp.asarray, {name: values for name, (_, values) in loaded.items()}),
+        frozen=parallel.place({name: values for name, (_, values) in loaded.items()}),
         hparams={path: jnp.float32(number) for path, number in numbers(config).items()},
         algorithm=algorithm,
-        batch_at=batches(rows, config.batch_size, config.data.max_length, config.seed),
+        parallel=parallel,
+        batch_at=lambda step: parallel.deal(batch_at(step)),
         facts={"data": counts, "tokenizer": tokenizer.digest},
     )
 
@@ -81,9 +85,9 @@ def train(config: Any, workdir: str | Path) -> TrainState:
 def fit(run: Setup, record: Record) -> TrainState:
     """The loop over steps: update, and log, evaluate and save when due."""
     config, key = run.config, jax.random.key(run.config.seed)
-    step, meter = compiled(run.algorithm.step), Meter(record)
+    step, meter = run.parallel.update(one_step(run.algorithm.step)), Meter(record)
     evals = {name: resolve(text, "prefjax.evals")(run) for name, text in config.evals.items()}
-    state = run.algorithm.init(key, run.params)
+    state = run.parallel.place(run.algorithm.init(key, run.params))
     with checkpoint.manager(record.workdir, config.keep) as checkpoints:
         state = checkpoint.restore(checkpoints, state)
         first = int(state.step)
@@ -106,13 +110,13 @@ def fit(run: Setup, record: Record) -> TrainState:
     return state
 
 
-def compiled(step: Callable) -> Any:
-    """An algorithm's step as one program: the state is donated, and each step has a key of its own."""
+def one_step(step: Callable) -> Callable:
+    """An algorithm's step with a key of its own for each step, folded from that of the run."""
 
-    def one_step(state, frozen, hparams, batch, key):
+    def keyed(state, frozen, hparams, batch, key):
         return step(state, frozen, hparams, batch, jax.random.fold_in(key, state.step))
 
-    return jax.jit(one_step, donate_argnums=0)
+    return keyed
 
 
 def evaluate(evals: dict[str, Callable], state: TrainState, frozen: Any, record: Record) -> None:
@@ -131,14 +135,10 @@ def due(at: int, every: int, total: int) -> bool:
 
 def prefetch(batch_at: Callable[[int], Any], first: int, total: int) -> Iterator[tuple[int, Any]]:
     """(number of the step, batch) from `first` to `total`; the next batch is made while a step runs."""
-
-    def place(step):
-        return jax.device_put(batch_at(step))
-
     with ThreadPoolExecutor(1) as pool:
-        ahead = [pool.submit(place, step) for step in range(first, min(first + 1, total))]
+        ahead = [pool.submit(batch_at, step) for step in range(first, min(first + 1, total))]
         for step in range(first, total):
             batch = ahead.pop().result()
             if step + 1 < total:
-                ahead.append(pool.submit(place, step + 1))
+                ahead.append(pool.submit(batch_at, step + 1))
             yield step + 1, batch

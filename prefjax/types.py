@@ -15,12 +15,24 @@ Frozen = dict[str, Params]  # name -> parameters that never move: {"reference": 
 Hparams = dict[str, jax.Array]  # config path -> float32 scalar, traced: {"loss.beta": ..., "optim.lr": ...}
 
 
+class Packing(NamedTuple):
+    """Where the tokens of right-padded rows stand in a stream without padding, that holds a shared prompt once.
+
+    Rows fall into `G` groups with a stream each, and `R` rows `[T]` of tokens each: see `prefjax.data.batches`.
+    """
+
+    stream: jax.Array  # [G, S] int32: index into the R * T tokens of the group; 0 at places that are not used
+    place: jax.Array  # [..., T] int32, as the tokens: place of each token in its stream; 0 under padding
+    copies: jax.Array  # [G, S, C] int32: all the indices that hold the token at each place, or -1
+
+
 class Sequences(NamedTuple):
     """Token rows: `[B, T]` for SFT, `[B, 2, T]` for pairs, `[B, N, T]` for rankings and best-of-N."""
 
     tokens: jax.Array  # int32
     valid: jax.Array  # bool: a real token, not padding
     response: jax.Array  # bool: written by the policy; the mask of every loss
+    packing: Packing | None = None  # a faster way through the model, to the same numbers
 
 
 class Demos(NamedTuple):
@@ -98,5 +110,6 @@ class Setup(NamedTuple):
     frozen: Frozen
     hparams: Hparams
     algorithm: Algorithm
-    batch_at: Callable[[int], Any]  # a pure function of the step
+    parallel: Any  # how functions run on the devices: prefjax.mesh.Parallel
+    batch_at: Callable[[int], Any]  # a pure function of the step: a batch on the devices
     facts: dict[str, Any]  # what the record should say of the data: rows, drops

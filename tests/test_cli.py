@@ -18,7 +18,7 @@ def workdir(tmp_path_factory):
 
     c = get_config()
     c.steps, c.batch_size, c.model, c.evals = 2, 4, "llama(width=16, layers=1, heads=2)", {}
-    c.data.train = "prefjax.worlds.desk:demos(n=16)"
+    c.data.train, c.mesh.data = "prefjax.worlds.desk:demos(n=16)", 1
     folder = tmp_path_factory.mktemp("cli") / "sft"
     train(c, folder)
     return folder
@@ -39,12 +39,18 @@ def test_help_answers_within_a_second_and_imports_no_jax():
         (["train"], "--config=FILE is needed"),
         (["train", "--config=configs/dpo.py"], "--workdir=DIR is needed"),
         (["train", "--config=configs/nowhere.py"], "configs/nowhere.py"),
-        (["train", "--config=configs/dpo.py", "--config.optm.lr=1"], "no setting config.optm.lr; did you mean 'optim'?"),
+        (
+            ["train", "--config=configs/dpo.py", "--config.optm.lr=1"],
+            "no setting config.optm.lr; did you mean 'optim'?",
+        ),
         (["train", "--config=configs/dpo.py", "--config.optim.rl=1"], "no setting config.optim.rl; did you mean 'lr'?"),
         (["train", "--config=configs/dpo.py", "--config.steps=many"], "steps"),
         (["train", "--config=configs/dpo.py", "--workdri=x"], "workdri"),
         (["train", "--config=configs/dpo.py", "extra"], "'extra' is no flag"),
-        (["train", "--config=configs/dpo.py", "--workdir=x", "--config.loss=dpo_los()", "--config.model={}"], "dpo_loss"),
+        (
+            ["train", "--config=configs/dpo.py", "--workdir=x", "--config.loss=dpo_los()", "--config.model={}"],
+            "dpo_loss",
+        ),
         (["sample", "--model={}"], "nothing to complete"),
         (["check", "x.jsonl", "--field", "prompt"], "OURS=THEIRS"),
     ],
@@ -65,7 +71,7 @@ def test_a_missing_model_exits_5(capsys):
 def test_train_takes_a_config_an_argument_and_overrides(workdir, tmp_path, capsys):
     argv = ["train", "--config=configs/dpo.py:7", f"--workdir={tmp_path}", f"--config.model={workdir}"]
     argv += ["--config.steps=1", "--config.batch_size=2", "--config.loss=ipo_loss(tau=0.5)", "--config.optim.lr=1"]
-    argv += ["--config.data.train=prefjax.worlds.desk:pairs(n=8)", "--config.evals={}"]
+    argv += ["--config.data.train=prefjax.worlds.desk:pairs(n=8)", "--config.evals={}", "--config.mesh.data=1"]
     assert main(argv) == 0
     config = json.loads((tmp_path / "config.json").read_text())
     assert (config["seed"], config["loss"], config["optim"]["lr"]) == (7, "ipo_loss(tau=0.5)", 1.0)
@@ -73,8 +79,14 @@ def test_train_takes_a_config_an_argument_and_overrides(workdir, tmp_path, capsy
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(workdir, tmp_path, capsys):
-    argv = ["train", "--config=configs/dpo.py", f"--workdir={tmp_path / 'run'}", f"--config.model={workdir}", "--dry_run"]
-    argv += ["--config.data.train=prefjax.worlds.desk:pairs(n=64)"]
+    argv = [
+        "train",
+        "--config=configs/dpo.py",
+        f"--workdir={tmp_path / 'run'}",
+        f"--config.model={workdir}",
+        "--dry_run",
+    ]
+    argv += ["--config.data.train=prefjax.worlds.desk:pairs(n=64)", "--config.mesh.data=1"]
     assert main(argv) == 0
     out = capsys.readouterr().out
     assert '"loss": "dpo_loss(beta=0.1)"' in out
@@ -100,7 +112,13 @@ def test_sample_writes_text_or_json_lines(workdir, tmp_path, capsys):
 def test_export_writes_a_folder_that_loads_as_a_model(workdir, tmp_path, capsys):
     assert main(["export", f"--model={workdir}", f"--out={tmp_path}"]) == 0
     names = {path.name for path in tmp_path.iterdir()}
-    assert {"config.json", "model.safetensors", "generation_config.json", "tokenizer.json", "tokenizer_config.json"} <= names
+    assert {
+        "config.json",
+        "model.safetensors",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    } <= names
     assert json.loads((tmp_path / "generation_config.json").read_text())["eos_token_id"] == 1
     argv = ["--prompt=Why?", "--max_new=4"]
     capsys.readouterr()

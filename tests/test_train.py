@@ -22,6 +22,7 @@ def sft_config(steps=4):
     c.model, c.tokenizer = "llama(width=16, layers=2, heads=2)", "prefjax.worlds.desk:tokenizer()"
     c.data.train, c.data.rows, c.data.max_length = DEMOS, "demos()", 80
     c.optim.lr = 1e-2
+    c.mesh.data = 1
     return c
 
 
@@ -83,7 +84,7 @@ def test_another_setting_in_the_same_workdir_is_refused_with_a_diff(sft_run):
 
 def dpo_config(workdir):
     c = base()
-    c.steps, c.batch_size, c.log_every = 3, 8, 1
+    c.steps, c.batch_size, c.log_every, c.mesh.data = 3, 8, 1, 1
     c.model = str(workdir)
     c.frozen.reference = c.get_ref("model")
     c.data.train, c.data.max_length = PAIRS, 80

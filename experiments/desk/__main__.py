@@ -1,6 +1,6 @@
 """The main job: SFT, a reward model and DPO on the desk world, and what came of it on held-out prompts.
 
-    python -m experiments.desk [--workdir=runs/demo] [--seeds 0 1 2]
+python -m experiments.desk [--workdir=runs/demo] [--seeds 0 1 2]
 """
 
 import argparse
@@ -94,7 +94,9 @@ def compare(rows: list[dict[str, Any]]) -> dict[str, Mapping[str, Any]]:
 
 def table(figures: Mapping[str, Mapping[str, Any]], seed: int) -> Table:
     """The figures as a person reads them."""
-    grid = Table(title=f"Held-out prompts, before and after DPO (seed {seed})", caption="95 % intervals, paired by prompt")
+    grid = Table(
+        title=f"Held-out prompts, before and after DPO (seed {seed})", caption="95 % intervals, paired by prompt"
+    )
     for heading, side in (("", "left"), ("SFT", "right"), ("DPO", "right"), ("change", "right"), ("", "left")):
         grid.add_column(heading, justify=side)
     for name, (words, wanted) in MEASURES.items():

@@ -1,6 +1,6 @@
 """A preference loss of one's own: this file and its test are all that it takes.
 
-    prefjax train --config=configs/dpo.py --workdir=runs/hinge --config.loss="experiments.hinge.loss:hinge_loss(beta=0.1)"
+prefjax train --config=configs/dpo.py --workdir=runs/hinge --config.loss="experiments.hinge.loss:hinge_loss(beta=0.1)"
 """
 
 import jax

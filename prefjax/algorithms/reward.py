@@ -12,7 +12,8 @@ def make(config: Any, nets: models.Models) -> Algorithm:
     call = resolve(config.loss, "prefjax.losses")
 
     def loss_fn(params, frozen, hparams, batch, key):
-        rewards = nets["policy"].apply(params, batch.sequences.tokens, batch.sequences.valid, method="score")
+        tokens, valid, _, packing = batch.sequences
+        rewards = nets["policy"].apply(params, tokens, valid, packing, method="score")
         knobs = call.words | keywords(hparams, "loss") | pair_keywords(batch)
         return call.function(rewards, where=batch.weight > 0, **knobs)
 

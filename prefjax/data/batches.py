@@ -1,18 +1,22 @@
 """Rows as batches of a fixed shape: `[prompt | response | padding]`, masks from lengths."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from prefjax.data.rows import Rows
 from prefjax.errors import ConfigError
-from prefjax.types import Demos, Pairs, Prompts, Sequences
+from prefjax.types import Demos, Packing, Pairs, Prompts, Sequences
 
 Batch = Pairs | Demos | Prompts
 
+_WORTH_PACKING = 0.9  # of the tokens of rows with their padding: packing has a price of its own
 
-def batches(rows: Rows, batch_size: int, max_length: int, seed: int) -> Callable[[int], Batch]:
+
+def batches(
+    rows: Rows, batch_size: int, max_length: int, seed: int, *, microbatches: int = 1, shards: int = 1
+) -> Callable[[int], Batch]:
     """Endless training batches, as a pure function of the step: nothing to save, nothing to replay.
 
     Every epoch holds each row once, in an order of its own; a batch may hold the end of one epoch and the start of the
@@ -21,42 +25,70 @@ def batches(rows: Rows, batch_size: int, max_length: int, seed: int) -> Callable
     Args:
       rows: pairs become `Pairs`, demonstrations `Demos`, prompts `Prompts`.
       batch_size: B.
-      max_length: T; at least that of the longest row.
+      max_length: the largest T, at least that of the longest row; T is not larger than the rows need.
       seed: of the order.
+      microbatches: parts in which a step takes a batch: part m has the rows m, m + microbatches, ...
+      shards: devices over which the rows are dealt, in blocks.
 
     Returns:
       `batch_at(step)`, a batch of numpy arrays.
 
     Raises:
-      ConfigError: a row is longer than `max_length`, or `batch_size` is not positive.
+      ConfigError: a row is longer than `max_length`, or `batch_size` is not positive or not that of equal parts.
     """
     import grain
 
-    _check(rows, batch_size, max_length)
+    plan = _plan(rows, batch_size, max_length, microbatches, shards)
     order = grain.MapDataset.range(rows.size).seed(seed).shuffle().repeat()
 
     def batch_at(step: int) -> Batch:
         first = step * batch_size
-        return collate(rows, np.array([order[i] for i in range(first, first + batch_size)]), max_length)
+        return _collate(rows, np.array([order[i] for i in range(first, first + batch_size)]), plan)
 
     return batch_at
 
 
-def epoch(rows: Rows, batch_size: int, max_length: int) -> Iterator[Batch]:
+def epoch(rows: Rows, batch_size: int, max_length: int, *, microbatches: int = 1, shards: int = 1) -> Iterator[Batch]:
     """Each row once, in order: an evaluation. The last batch is filled up with rows of weight 0 (prompts: of id -1)."""
-    _check(rows, batch_size, max_length)
+    plan = _plan(rows, batch_size, max_length, microbatches, shards)
     for first in range(0, rows.size, batch_size):
-        indices = np.arange(first, min(first + batch_size, rows.size))
-        yield collate(rows, indices, max_length, batch_size)
+        yield _collate(rows, np.arange(first, min(first + batch_size, rows.size)), plan)
 
 
-def collate(rows: Rows, indices: np.ndarray, max_length: int, batch_size: int | None = None) -> Batch:
-    """The batch of some rows, filled up to `batch_size` with copies of the last of them, of weight 0."""
-    count, size = len(indices), batch_size or len(indices)
-    indices = np.concatenate([indices, np.repeat(indices[-1:], size - count)])
-    real = np.arange(size) < count
+class _Plan(NamedTuple):
+    """What the batches of a run share, so that they are one compiled program."""
+
+    length: int  # T
+    groups: np.ndarray  # [G, B / G]: the rows of a batch that share a stream, first by shard, then by microbatch
+    places: int  # in a stream; 0 where rows are not packed
+
+
+def _plan(rows: Rows, batch_size: int, max_length: int, microbatches: int, shards: int) -> _Plan:
+    if batch_size < 1 or batch_size % (microbatches * shards):
+        raise ConfigError(f"batch_size: expected a positive multiple of {microbatches * shards}, got {batch_size}")
+    parts = np.diff(rows.offsets)
+    longest = int((parts[:, 0] + parts[:, 1:].max(axis=1, initial=0)).max())
+    if longest > max_length:
+        raise ConfigError(f"max_length: the longest row has {longest} tokens, got {max_length}")
+    length = min(max_length, _round_up(longest, 8))
+    groups = np.arange(batch_size).reshape(shards, -1, microbatches).swapaxes(1, 2).reshape(shards * microbatches, -1)
+    count, tokens = groups.shape[1], parts.sum(axis=1)
+    usual = count * tokens.mean() + 4 * np.sqrt(count) * tokens.std()  # of ten thousand batches one has more
+    places = _round_up(min(usual, count * tokens.max()), 64)
+    worth = places <= _WORTH_PACKING * count * rows.responses * length
+    return _Plan(length, groups, places if worth else 0)
+
+
+def _round_up(x: float, multiple: int) -> int:
+    return int(np.ceil(x / multiple)) * multiple
+
+
+def _collate(rows: Rows, indices: np.ndarray, plan: _Plan) -> Batch:
+    """The batch of some rows, filled up with copies of the last of them, of weight 0."""
+    real = np.arange(plan.groups.size) < len(indices)
+    indices = np.concatenate([indices, np.repeat(indices[-1:], len(real) - len(indices))])
     weight: Any = real.astype(np.float32)
-    sequences = _sequences(rows, indices, max_length)
+    sequences = _sequences(rows, indices, plan)
     if rows.responses == 2:
         return Pairs(
             sequences,
@@ -64,32 +96,55 @@ def collate(rows: Rows, indices: np.ndarray, max_length: int, batch_size: int | 
             margin=None if rows.margin is None else rows.margin[indices],
             target=None if rows.target is None else rows.target[indices],
         )
-    alone = Sequences(*(array[:, 0] for array in sequences))
     if rows.responses == 1:
-        return Demos(alone, weight)
+        return Demos(sequences, weight)
     ids: Any = np.where(real, rows.records[indices], -1).astype(np.int32)
-    return Prompts(alone.tokens, alone.valid, ids)
+    return Prompts(sequences.tokens, sequences.valid, ids)
 
 
-def _sequences(rows: Rows, indices: np.ndarray, max_length: int) -> Sequences:
-    """Numpy arrays `[B, N, T]`; a prompt without responses is one candidate."""
+def _sequences(rows: Rows, indices: np.ndarray, plan: _Plan) -> Sequences:
+    """Numpy arrays `[B, N, T]`, or `[B, T]` if a row has one response or none."""
     parts = np.diff(rows.offsets[indices])  # [B, 1 + responses]
     starts = parts[:, :1]  # [B, 1]
     ends = starts + parts[:, 1:] if rows.responses else starts  # [B, N]
-    at = np.arange(max_length)
+    at = np.arange(plan.length)
     valid: Any = at < ends[..., None]
     tokens: Any = np.zeros(valid.shape, np.int32)
     for i, row in enumerate(indices):
         tokens[i, :, : starts[i, 0]] = rows.part(row, 0)
         for j in range(rows.responses):
             tokens[i, j, starts[i, 0] : ends[i, j]] = rows.part(row, j + 1)
-    return Sequences(tokens, valid, valid & (at >= starts[..., None]))
+    arrays = tokens, valid, valid & (at >= starts[..., None])
+    if rows.responses < 2:
+        arrays = (array[:, 0] for array in arrays)
+    return Sequences(*arrays, _packing(parts, plan))
 
 
-def _check(rows: Rows, batch_size: int, max_length: int) -> None:
-    if batch_size < 1:
-        raise ConfigError(f"batch_size: expected at least 1, got {batch_size}")
-    parts = np.diff(rows.offsets)
-    longest = int((parts[:, 0] + parts[:, 1:].max(axis=1, initial=0)).max())
-    if longest > max_length:
-        raise ConfigError(f"max_length: the longest row has {longest} tokens, got {max_length}")
+def _packing(parts: np.ndarray, plan: _Plan) -> Packing | None:
+    """The packing of rows whose prompts and responses have lengths `parts`; None if a group does not fit."""
+    parts = parts[plan.groups]  # [G, R, 1 + N]
+    if parts.sum(axis=(1, 2)).max() > plan.places:
+        return None
+    streams, copies, places = zip(*(_pack(group, plan) for group in parts), strict=True)
+    place: Any = np.empty((plan.groups.size, *places[0].shape[1:]), np.int32)
+    for rows, there in zip(plan.groups, places, strict=True):
+        place[rows] = there
+    return Packing(np.stack(streams), place, np.stack(copies))
+
+
+def _pack(parts: np.ndarray, plan: _Plan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`stream`, `copies` and `place` of one group: in the stream a row is its prompt, then its responses."""
+    count, candidates, lengths = len(parts), parts.shape[1] - 1, parts.ravel()
+    rows = np.arange(count * candidates).reshape(count, -1) * plan.length
+    starts = np.concatenate([rows[:, :1], rows + parts[:, :1]], axis=1)  # index of the first token of each part
+    before = np.cumsum(lengths) - lengths
+    held = np.repeat(starts.ravel() - before, lengths) + np.arange(lengths.sum())
+    of_prompt = np.repeat(np.arange(parts.size) % (candidates + 1) == 0, lengths)
+    copies = np.full((plan.places, candidates), -1, np.int32)
+    copies[: len(held)] = held[:, None] + plan.length * np.arange(candidates)
+    copies[: len(held), 1:][~of_prompt] = -1
+    place = np.zeros(rows.size * plan.length, np.int32)
+    where, copy = np.nonzero(copies >= 0)
+    place[copies[where, copy]] = where
+    shape = (count, candidates, plan.length) if candidates > 1 else (count, plan.length)
+    return np.maximum(copies[:, 0], 0), copies, place.reshape(shape)

@@ -29,14 +29,17 @@ def make(run: Setup, *, source: str, rows: str = "", batch_size: int = 64) -> Ca
     c = run.config.data
     held_out, _ = load.load(source, rows or c.rows, run.tokenizer, c.max_length)
 
-    @jax.jit
+    split = {"microbatches": run.config.optim.accumulate, "shards": run.parallel.shards}
+
+    @run.parallel.measure
     def metrics(state, frozen, hparams, batch, key):
         _, metrics = run.algorithm.step(state, frozen, hparams, batch, key)
         return {name: mean for name, mean in metrics.items() if name not in OF_AN_UPDATE}
 
     def evaluate(state, frozen, key):
-        batches = epoch(held_out, batch_size, c.max_length)
-        sums = reduce(merge, (metrics(state, frozen, run.hparams, batch, key) for batch in batches))
+        batches = epoch(held_out, batch_size, c.max_length, **split)
+        parts = (metrics(state, frozen, run.hparams, run.parallel.deal(batch), key) for batch in batches)
+        sums = reduce(merge, parts)
         return {name: mean.value for name, mean in jax.device_get(sums).items()}
 
     return evaluate

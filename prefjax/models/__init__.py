@@ -53,7 +53,7 @@ def computing(model: Transformer, dtype: str = "float32", remat: bool = False) -
 
 def logps(model: Transformer, params: Params, sequences: Sequences) -> jax.Array:
     """Log-probability, in nats, of every response token given all before it: `[..., T]`, 0 outside the response."""
-    hidden = model.apply(params, sequences.tokens, method="hidden")
+    hidden = model.apply(params, sequences.tokens, packing=sequences.packing, method="hidden")
     return ops.chunked_token_logps(hidden, model.head(params), sequences.tokens, sequences.response)
 
 

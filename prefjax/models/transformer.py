@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from prefjax.types import Params
+from prefjax.models.gradients import collect, dot, spread
+from prefjax.types import Packing, Params
 
 
 class RopeScaling(NamedTuple):
@@ -72,8 +73,11 @@ class Block(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, carry, layer, turns, valid, start):
-        """`carry` is (x `[B, T, D]`, (keys, values) of the cache or None); `layer` the index of this one."""
+    def __call__(self, carry, layer, turns, valid, start, packing):
+        """`carry` is (x `[B, T, D]`, (keys, values) of the cache or None); `layer` the index of this one.
+
+        With `packing` x is the stream `[G, S, D]`, and attention alone sees rows.
+        """
         c, (x, cache) = self.config, carry
         y = _norm(c, name="attention_norm")(x.astype(jnp.float32)).astype(self.dtype)
         q, k, v = (
@@ -82,6 +86,8 @@ class Block(nn.Module):
         )
         if turns is not None:
             q, k = _rotate(q, *turns), _rotate(k, *turns)
+        if packing is not None:
+            q, k, v = (spread(z, packing) for z in (q, k, v))
         if cache is not None:
             cache = tuple(
                 jax.lax.dynamic_update_slice(old, jnp.swapaxes(new, 1, 2)[None], (layer, 0, 0, start, 0))
@@ -94,6 +100,8 @@ class Block(nn.Module):
             mask = None if valid is None else valid[:, None, None, : x.shape[1]]
             with jax.numpy_dtype_promotion("standard"):  # inside, jax promotes bfloat16 scores to float32
                 y = jax.nn.dot_product_attention(q, k, v, mask=mask, is_causal=True, implementation="xla")
+        if packing is not None:
+            y = collect(y, packing)
         x += self._linear(c.width, "out", bias=c.out_bias, residual=True)(y.reshape(*x.shape[:2], -1))
 
         y = _norm(c, name="mlp_norm")(x.astype(jnp.float32)).astype(self.dtype)
@@ -107,8 +115,9 @@ class Block(nn.Module):
 
     def _linear(self, features, name, *, bias, residual=False):
         # 2 L branches are added to the residual stream; the scale keeps its variance at initialisation.
-        std = 0.02 / math.sqrt(2 * self.config.layers) if residual else 0.02
-        return nn.Dense(features, use_bias=bias, dtype=self.dtype, kernel_init=nn.initializers.normal(std), name=name)
+        init = nn.initializers.normal(0.02 / math.sqrt(2 * self.config.layers) if residual else 0.02)
+        product = lambda x, kernel, *_, **__: dot(x, kernel)
+        return nn.Dense(features, bias, self.dtype, kernel_init=init, dot_general=product, name=name)
 
 
 class Transformer(nn.Module):
@@ -116,7 +125,9 @@ class Transformer(nn.Module):
 
     Token arrays are `[..., T]`, with any leading axes. With `valid=None` rows are right-padded and attention is purely
     causal: what follows a token never reaches it. With `valid` (bool, the shape of the tokens) tokens that are not
-    valid are not attended to and do not count as positions, so padding may stand on either side.
+    valid are not attended to and do not count as positions, so padding may stand on either side. With `packing` rows
+    are right-padded, and all but attention runs on the tokens alone; results are the same but under padding, where they
+    have no meaning and no gradient.
     """
 
     config: TransformerConfig
@@ -127,7 +138,7 @@ class Transformer(nn.Module):
         c = self.config
         normal = nn.initializers.normal
         block = nn.remat(Block, prevent_cse=False) if self.remat else Block
-        in_axes = (0, *3 * [nn.broadcast])  # of layer, angles, valid, start
+        in_axes = (0, *4 * [nn.broadcast])  # of layer, angles, valid, start, packing
         scan = nn.scan(block, {"params": 0}, split_rngs={"params": True}, in_axes=in_axes, length=c.layers)
         self.embed = nn.Embed(c.vocab, c.width, embedding_init=normal(0.02))
         if c.rope_theta is None:
@@ -141,24 +152,30 @@ class Transformer(nn.Module):
         """Logits `[..., T, V]`, float32; those at t predict the token at t + 1."""
         return self._logits(self.hidden(tokens, valid))
 
-    def hidden(self, tokens: jax.Array, valid: jax.Array | None = None) -> jax.Array:
+    def hidden(self, tokens: jax.Array, valid: jax.Array | None = None, packing: Packing | None = None) -> jax.Array:
         """Final hidden states `[..., T, D]`, after the last norm, in the dtype of the computation."""
         shape = tokens.shape
+        self._check_length(shape[-1])
         tokens = tokens.reshape(-1, shape[-1])
-        valid = None if valid is None else valid.reshape(tokens.shape)
-        positions = jnp.arange(shape[-1])[None] if valid is None else _positions(valid)
-        x, _ = self._run(tokens, positions, valid, None, 0)
+        if packing is not None:
+            tokens = collect(tokens, packing)
+            x, _ = self._run(tokens, packing.stream % shape[-1], packing=packing)
+            x = spread(x, packing)
+        else:
+            valid = None if valid is None else valid.reshape(tokens.shape)
+            positions = jnp.arange(shape[-1])[None] if valid is None else _positions(valid)
+            x, _ = self._run(tokens, positions, valid)
         return x.reshape(*shape, -1)
 
-    def score(self, tokens: jax.Array, valid: jax.Array) -> jax.Array:
+    def score(self, tokens: jax.Array, valid: jax.Array, packing: Packing | None = None) -> jax.Array:
         """Reward `[...]` of each row, float32, read at its last valid token."""
         last = jnp.argmax(jnp.cumsum(valid, axis=-1), axis=-1)  # the first to reach the full count
-        states = jnp.take_along_axis(self.hidden(tokens, valid), last[..., None, None], axis=-2)
+        states = jnp.take_along_axis(self.hidden(tokens, valid, packing), last[..., None, None], axis=-2)
         return self.score_head(states.astype(jnp.float32))[..., 0, 0]
 
-    def values(self, tokens: jax.Array, valid: jax.Array | None = None) -> jax.Array:
+    def values(self, tokens: jax.Array, valid: jax.Array | None = None, packing: Packing | None = None) -> jax.Array:
         """Value before each token `[..., T]`, float32: entry t is read from the state at t - 1, entry 0 is 0."""
-        states = self.hidden(tokens, valid)[..., :-1, :]
+        states = self.hidden(tokens, valid, packing)[..., :-1, :]
         values = self.score_head(states.astype(jnp.float32))[..., 0]
         return jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(1, 0)])
 
@@ -167,21 +184,23 @@ class Transformer(nn.Module):
 
         Several tokens start an empty cache; after that, one at a time.
         """
+        self._check_length(cache.keys.shape[3])
         slots = jax.lax.dynamic_update_slice(cache.valid, valid, (0, cache.length))
         before = jnp.sum(cache.valid, axis=-1, keepdims=True)
         x, (keys, values) = self._run(tokens, before + _positions(valid), slots, cache[:2], cache.length)
         return self._logits(x[:, -1]), Cache(keys, values, slots, cache.length + tokens.shape[1])
 
-    def _run(self, tokens, positions, valid, cache, start):
+    def _check_length(self, longest):
+        if longest > self.config.positions:
+            raise ValueError(f"rows of {longest} tokens: the model has {self.config.positions} positions")
+
+    def _run(self, tokens, positions, valid=None, cache=None, start=0, packing=None):
         c = self.config
-        longest = tokens.shape[1] if cache is None else cache[0].shape[3]
-        if longest > c.positions:
-            raise ValueError(f"rows of {longest} tokens: the model has {c.positions} positions")
         x = self.embed(tokens).astype(self.dtype)
         if c.rope_theta is None:
             x += self.positions(positions).astype(self.dtype)
         turns = None if c.rope_theta is None else _turns(c, c.rope_theta, positions)
-        (x, cache), _ = self.layers((x, cache), jnp.arange(c.layers), turns, valid, start)
+        (x, cache), _ = self.layers((x, cache), jnp.arange(c.layers), turns, valid, start, packing)
         return self.norm(x.astype(jnp.float32)).astype(self.dtype), cache
 
     def _logits(self, x):

@@ -26,7 +26,7 @@ def test_pairs_are_prompt_response_padding_with_masks_from_lengths():
     more = {"target": np.float32([1, 0.5, 0]), "margin": np.float32([1, 2, 3])}
     (batch,) = epoch(rows(3, 2, **more), 3, 8)
     assert isinstance(batch, Pairs)
-    tokens, valid, response = batch.sequences
+    tokens, valid, response, _ = batch.sequences
     assert (tokens.shape, tokens.dtype, valid.dtype, response.dtype) == ((3, 2, 8), np.int32, bool, bool)
     assert tokens[1].tolist() == [[2] * 5 + [0] * 3, [2] * 6 + [0] * 2]  # prompt 2, responses 3 and 4
     np.testing.assert_array_equal(valid[1], tokens[1] != 0)
@@ -42,6 +42,55 @@ def test_a_last_batch_is_filled_with_rows_of_weight_zero():
     assert last.sequences.tokens.shape == first.sequences.tokens.shape == (3, 6)
     assert last.sequences.tokens[:, 0].tolist() == [4, 5, 5]
     assert last.sequences.response.any(axis=1).all()
+
+
+def test_rows_are_as_long_as_the_longest_needs():
+    shapes = [next(epoch(rows(2, 2), 2, length)).sequences.tokens.shape for length in (6, 7, 8, 4096)]
+    assert shapes == [(2, 2, 6), (2, 2, 7), (2, 2, 8), (2, 2, 8)]
+
+
+def test_packed_rows_hold_each_prompt_once():
+    (batch,) = epoch(rows(64, 2), 64, 8)
+    _, valid, response, packing = batch.sequences
+    stream, copies = packing.stream[0], packing.copies[0]
+    used = copies[:, 0] >= 0
+    assert used.sum() == valid[:, 0].sum() + response[:, 1].sum() == 32 * (1 + 2 + 3) + 32 * (2 + 3 + 4)
+    assert len(stream) % 64 == 0 and used.sum() <= len(stream) < valid.size
+    index = np.arange(valid.size).reshape(valid.shape)
+    index[:, 1] -= np.where(response[:, 1], 0, 8)  # the prompt of side 1 is read from side 0
+    np.testing.assert_array_equal(stream[packing.place[valid]], index[valid])
+    assert sorted(copies[copies >= 0]) == np.flatnonzero(valid).tolist()
+
+
+def test_a_batch_that_does_not_fit_its_stream_is_not_packed():
+    parts = np.tile([[1, 1, 1]], (2000, 1))
+    parts[-16:] = 30  # the last batch is all of the longest
+    ends = np.cumsum(parts).reshape(parts.shape)
+    offsets = np.concatenate([ends[:, :1] - parts[:, :1], ends], axis=1)
+    data = Rows(np.ones(ends[-1, -1], np.int32), offsets, np.arange(2000, dtype=np.int32))
+    *first, last = epoch(data, 16, 64)
+    assert last.sequences.packing is None and all(batch.sequences.packing for batch in first)
+    assert last.sequences.tokens.shape == first[0].sequences.tokens.shape
+
+
+def test_rows_without_padding_are_not_packed():
+    (batch,) = epoch(rows(1, 1), 1, 8)
+    assert batch.sequences.packing is None
+
+
+def test_parts_of_a_batch_have_streams_of_their_own():
+    data, size = rows(64, 2), 64
+    (batch,) = epoch(data, size, 8, microbatches=2, shards=2)
+    packing, flat = batch.sequences.packing, np.arange(size).reshape(2, -1, 2)  # [shards, rows, microbatches]
+    assert len(packing.stream) == len(packing.copies) == 4
+    for shard in range(2):
+        for part in range(2):
+            here = flat[shard, :, part]
+            tokens, valid = batch.sequences.tokens[here].reshape(-1), batch.sequences.valid[here].reshape(-1)
+            copies = packing.copies[2 * shard + part]
+            assert sorted(copies[copies >= 0]) == np.flatnonzero(valid).tolist()
+            stream = tokens[packing.stream[2 * shard + part]]
+            np.testing.assert_array_equal(stream[packing.place[here].reshape(-1)][valid], tokens[valid])
 
 
 def test_prompts_name_their_records_and_filler_none():

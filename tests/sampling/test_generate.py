@@ -34,7 +34,7 @@ def responses(sequences):
 
 
 def test_rows_are_prompt_response_padding():
-    (tokens, valid, response), logps = sample()
+    (tokens, valid, response, _), logps = sample()
     for row, n in enumerate((6, 2, 4, 1)):
         np.testing.assert_array_equal(tokens[row, :n], TOKENS[row, :n])
         np.testing.assert_array_equal(response[row], (np.arange(14) >= n) & (np.arange(14) < n + 8))

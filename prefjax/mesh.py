@@ -1,0 +1,110 @@
+"""How a step runs on several devices.
+
+`parallel = "jit"`: one program over a mesh with the axes data, fsdp and tensor; arrays are laid out by regex rules and the
+compiler inserts the communication. `parallel = "pmap"`: one copy of the state on each device, and gradients and metrics
+summed across them. Rows of a batch are dealt in blocks; both give what one device gives.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from prefjax.errors import ConfigError
+
+AXES = ("data", "fsdp", "tensor")
+PMAP_AXIS = "data"  # summed over by `prefjax.optim`
+
+Rules = tuple[tuple[str, tuple[str | None, ...]], ...]
+RULES: Rules = (  # regex of a parameter's path -> the axis of the mesh that each of its dimensions lies along
+    ("(query|key|value|gate|up)/kernel", (None, "fsdp", "tensor")),
+    ("(out|down)/kernel", (None, "tensor", "fsdp")),
+    ("(query|key|value|gate|up)/bias", (None, "tensor")),
+    ("(embed|lm_head)/embedding", ("tensor", "fsdp")),
+    (".*", ()),
+)
+
+
+class Parallel(NamedTuple):
+    """A way to run functions on the devices of a run."""
+
+    shards: int  # blocks in which the rows of a batch are dealt
+    place: Callable[[Any], Any]  # state or frozen models -> the same, laid out
+    deal: Callable[[Any], Any]  # a batch of numpy arrays -> arrays on the devices
+    update: Callable[
+        [Callable], Any
+    ]  # compiles f(state, frozen, hparams, batch, key) -> (state, metrics); donates state
+    measure: Callable[[Callable], Any]  # compiles f(state, frozen, hparams, batch, key) -> metrics
+
+
+def make(config: Any) -> Parallel:
+    """The way named by `config.parallel`, over `config.mesh`: sizes of data (0: all devices left), fsdp and tensor.
+
+    Raises:
+      ConfigError: the sizes ask for more devices than there are, or pmap for more than the data axis.
+    """
+    devices, sizes = jax.devices(), [config.mesh[axis] for axis in AXES]
+    if sizes[0] == 0 and math.prod(sizes[1:]) > 0:
+        sizes[0] = len(devices) // math.prod(sizes[1:])
+    if not 0 < math.prod(sizes) <= len(devices):
+        raise ConfigError(f"config.mesh asks for {' x '.join(map(str, sizes))} devices; there are {len(devices)}")
+    devices = devices[: math.prod(sizes)]
+    if config.parallel == "pmap":
+        if sizes[0] != len(devices):
+            raise ConfigError("config.parallel is 'pmap', which has the data axis alone; use 'jit' for fsdp and tensor")
+        return _pmap(devices)
+    return _jit(jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * 3, devices=devices))
+
+
+def _jit(mesh: jax.sharding.Mesh) -> Parallel:
+    rows = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+
+    def place(tree: Any) -> Any:
+        return jax.device_put(tree, layout(tree, mesh))
+
+    def update(f: Callable) -> Any:
+        def laid_out(state, frozen, hparams, batch, key):
+            state, metrics = f(state, frozen, hparams, batch, key)
+            return jax.lax.with_sharding_constraint(state, layout(state, mesh)), metrics
+
+        return jax.jit(laid_out, donate_argnums=0)
+
+    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    return Parallel(shards, place, lambda batch: jax.device_put(batch, rows), update, jax.jit)
+
+
+def _pmap(devices: list[jax.Device]) -> Parallel:
+    mesh = jax.make_mesh((len(devices),), (PMAP_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+    whole, rows = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(PMAP_AXIS))
+
+    def deal(batch: Any) -> Any:
+        blocks = jax.tree.map(lambda x: x.reshape(len(devices), -1, *x.shape[1:]), batch)
+        return jax.device_put(blocks, rows)
+
+    per_device = partial(
+        jax.pmap, devices=devices, axis_name=PMAP_AXIS, in_axes=(None, None, None, 0, None), out_axes=None
+    )
+    place = lambda tree: jax.device_put(tree, whole)
+    return Parallel(len(devices), place, deal, partial(per_device, donate_argnums=0), per_device)
+
+
+def layout(tree: Any, mesh: jax.sharding.Mesh, rules: Rules = RULES) -> Any:
+    """The sharding of every array of a tree, by the first rule that its path matches.
+
+    An axis that does not divide a dimension is left out: that dimension is whole on every device.
+    """
+
+    def sharding(path, x):
+        name = "/".join(str(getattr(key, "key", getattr(key, "name", key))) for key in path)
+        axes = next(axes for pattern, axes in rules if re.search(pattern, name))
+        axes = axes if len(axes) == x.ndim else ()
+        fits = (
+            axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in zip(axes, x.shape, strict=False)
+        )
+        return NamedSharding(mesh, PartitionSpec(*fits))
+
+    return jax.tree_util.tree_map_with_path(sharding, tree)
