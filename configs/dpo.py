@@ -16,12 +16,12 @@ def get_config(seed: str = "0") -> ConfigDict:
     c.steps = 200
     c.batch_size = 32
     c.algorithm = "dpo"
-    c.loss = "dpo_loss(beta=0.1)"
+    c.loss = "dpo_loss(beta=0.5)"
     c.model = "runs/sft"
     c.frozen.reference = c.get_ref("model")
     c.data.train = f"prefjax.worlds.desk:pairs(split='train', n=8000, seed={seed})"
     c.data.max_length = 80
-    c.optim.lr = 3e-4
+    c.optim.lr = 2e-4
     c.optim.schedule = "cosine(warmup=20)"
     c.evals.held_out = "held_out(source=\"prefjax.worlds.desk:pairs(split='validation', n=512)\")"
     c.evals.answers = (

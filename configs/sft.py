@@ -13,7 +13,7 @@ from prefjax.config import base
 def get_config(seed: str = "0") -> ConfigDict:
     c = base()
     c.seed = int(seed)
-    c.steps = 250
+    c.steps = 400
     c.batch_size = 64
     c.algorithm = "sft"
     c.loss = "sft_loss()"

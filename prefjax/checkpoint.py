@@ -3,6 +3,7 @@
 A step is saved as two items: `params`, which another run may load alone, and `rest`, all else of the state.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def load(reference: str) -> tuple[Any, Params]:
 def split(reference: str) -> tuple[Path, int | None]:
     """The folder and the step of a reference."""
     match = re.fullmatch(r"(.*)@(\d+)", reference)
-    folder = Path(match[1] if match else reference).expanduser()
+    folder = Path(os.path.expandvars(match[1] if match else reference)).expanduser()
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; a model is a Hugging Face folder, a workdir or workdir@step")
     return folder, int(match[2]) if match else None

@@ -92,12 +92,13 @@ class Meter:
 
     def __init__(self, record: Record):
         self._record = record
-        self._late: list[tuple[int, dict[str, Any]]] = []
         self._new: list[tuple[int, dict[str, Any]]] = []
-        self._clock = time.perf_counter()
+        self._late: tuple[list[tuple[int, dict[str, Any]]], float] = ([], 0.0)
+        self._since: float | None = None
 
     def add(self, step: int, metrics: dict[str, Any]) -> None:
         """Keeps a step's metrics, without waiting for them."""
+        self._since = self._since or time.perf_counter()
         self._new.append((step, metrics))
 
     def turn(self) -> dict[str, float]:
@@ -106,25 +107,26 @@ class Meter:
         Raises:
           NonFiniteError: a loss or gradient of that interval was NaN or infinite.
         """
-        late, self._late, self._new = self._late, self._new, []
-        if not late:
+        now = time.perf_counter()
+        (steps, seconds), self._late = self._late, (self._new, now - (self._since or now))
+        self._new, self._since = [], now
+        if not steps:
             return {}
-        fetched = jax.device_get([metrics for _, metrics in late])
-        for (step, _), metrics in zip(late, fetched, strict=True):
+        fetched = jax.device_get([metrics for _, metrics in steps])
+        for (step, _), metrics in zip(steps, fetched, strict=True):
             if metrics.pop("finite").total == 0:
                 wrong = [name for name, mean in metrics.items() if not np.isfinite(mean.total)]
                 raise NonFiniteError(f"step {step}: {', '.join(wrong)} not finite; the parameters are those before it")
         sums = functools.reduce(merge, fetched)
         values = {f"train/{name}": float(mean.total) / (float(mean.weight) or 1.0) for name, mean in sums.items()}
-        now = time.perf_counter()
-        self._record.metrics(late[-1][0], values, seconds=(now - self._clock) / len(late))
-        self._clock = now
+        self._record.metrics(steps[-1][0], values, seconds=seconds / len(steps))
         return values
 
     def flush(self) -> None:
         """Records all that was added."""
         self.turn()
         self.turn()
+        self._since = None  # what comes between flush and the next step is not training
 
 
 @contextlib.contextmanager

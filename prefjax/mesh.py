@@ -1,8 +1,8 @@
 """How a step runs on several devices.
 
-`parallel = "jit"`: one program over a mesh with the axes data, fsdp and tensor; arrays are laid out by regex rules and the
-compiler inserts the communication. `parallel = "pmap"`: one copy of the state on each device, and gradients and metrics
-summed across them. Rows of a batch are dealt in blocks; both give what one device gives.
+`parallel = "jit"`: one program over a mesh with the axes data, fsdp and tensor; arrays are laid out by regex rules and
+the compiler inserts the communication. `parallel = "pmap"`: one copy of the state on each device, and gradients and
+metrics summed across them. Rows of a batch are dealt in blocks; both give what one device gives.
 """
 
 import math

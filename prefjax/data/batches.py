@@ -126,10 +126,12 @@ def _packing(parts: np.ndarray, plan: _Plan) -> Packing | None:
     if parts.sum(axis=(1, 2)).max() > plan.places:
         return None
     streams, copies, places = zip(*(_pack(group, plan) for group in parts), strict=True)
+    stream: Any = np.stack(streams)
+    copy: Any = np.stack(copies)
     place: Any = np.empty((plan.groups.size, *places[0].shape[1:]), np.int32)
     for rows, there in zip(plan.groups, places, strict=True):
         place[rows] = there
-    return Packing(np.stack(streams), place, np.stack(copies))
+    return Packing(stream, place, copy)
 
 
 def _pack(parts: np.ndarray, plan: _Plan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,5 +1,7 @@
 """What a config's strings name: tokenizers, records, rows."""
 
+import os
+import re
 from pathlib import Path
 
 from prefjax.data import rows
@@ -13,7 +15,7 @@ def tokenizer(reference: str) -> Tokenizer:
     """The tokenizer of a Hugging Face folder, of a workdir, or that a call string makes."""
     if is_call(reference):
         return resolve(reference)()
-    folder = Path(reference.rpartition("@")[0] or reference if "@" in reference else reference).expanduser()
+    folder = Path(os.path.expandvars(re.sub(r"@\d+$", "", reference))).expanduser()
     if not folder.is_dir():
         raise ConfigError(f"tokenizer: {folder} is no folder")
     return Tokenizer.load(folder / "model" if (folder / "model").is_dir() else folder)

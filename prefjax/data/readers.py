@@ -1,7 +1,8 @@
 """Readers: from a file to a list of records, named in a config by a call: `jsonl("pairs.jsonl", prompt="request")`.
 
 Every reader fills in environment variables in its path, and raises DataError unless all rows are usable, but for
-`bad_rows` of them; `limit` stops it after so many records. What it warns of is logged, one line a file.
+`bad_rows` of them; `limit` stops it after so many records. What it warns of is logged, one line a file. `split` takes
+a part of any source: `split(source="jsonl(path='pairs.jsonl')", part="held_out")`.
 """
 
 import hashlib
@@ -16,9 +17,11 @@ from prefjax.data.lines import Problem, Refused, clean
 from prefjax.data.records import Convert, Names, Record, field_map, joined, require, scan
 from prefjax.data.warn import normalised
 from prefjax.errors import ConfigError, DataError
+from prefjax.resolve import resolve
 
 _log = logging.getLogger(__name__)
 _SHOWN = 5  # problems told by an error
+PARTS = ("train", "held_out")
 
 
 def jsonl(path: str, *, bad_rows: int = 0, limit: int | None = None, **fields: str | tuple[str, ...]) -> list[Record]:
@@ -152,6 +155,21 @@ def _load(path: str, convert: Convert, want: str, bad_rows: int, limit: int | No
     if others:
         _log.warning("%s: %s", clean(str(path)), ", ".join(f"{n} x {what}" for what, n in others.items()))
     return records
+
+
+def split(source: str, part: str, *, fraction: float = 0.1, seed: int = 0) -> list[Record]:
+    """A part of any source: `part="held_out"` has about `fraction` of its prompts, `part="train"` the others.
+
+    Args:
+      source: call string of a source, with its own `limit`: `split(source="jsonl(path='pairs.jsonl')", part="train")`.
+      part, fraction, seed: as in `split_by_prompt`; the same fraction and seed go into the calls for both parts.
+
+    Raises:
+      ConfigError: no such source or part.
+    """
+    if part not in PARTS:
+        raise ConfigError(f"split: part is {part!r}; it should be 'train' or 'held_out'")
+    return split_by_prompt(resolve(source, __name__)(), fraction, seed)[PARTS.index(part)]
 
 
 def split_by_prompt(records: Sequence[Record], fraction: float, seed: int = 0) -> tuple[list[Record], list[Record]]:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from prefjax.data import readers
+from prefjax.data import load, readers
 from prefjax.data.records import field_map, scan
 from prefjax.errors import ConfigError, DataError
 
@@ -150,6 +150,18 @@ def test_a_split_by_prompt_shares_none_and_does_not_depend_on_order():
         readers.split_by_prompt(records, 1.5)
     with pytest.raises(DataError, match="one part has no prompts"):
         readers.split_by_prompt(records[:3], 0.25)
+
+
+def test_the_parts_of_a_source_share_no_prompt_and_leave_nothing_out(write):
+    path = write(*[GOOD | {"prompt": f"q{i}?"} for i in range(50)])
+    source = f"jsonl(path={path!r})"
+    train, held_out = (load.records(f"split(source={source!r}, part={part!r})") for part in ("train", "held_out"))
+    readers.refuse_overlap(train, held_out)
+    assert [train, held_out] == list(readers.split_by_prompt(readers.jsonl(path), 0.1))
+    with pytest.raises(ConfigError, match="part is 'test'; it should be 'train' or 'held_out'"):
+        readers.split(source, "test")
+    with pytest.raises(ConfigError, match="jsonk"):
+        readers.split(f"jsonk(path={path!r})", "train")
 
 
 def test_an_overlap_of_prompts_is_refused_whatever_its_case():

@@ -1,0 +1,109 @@
+"""Steps of prefjax on the pairs of the peer scripts: same token ids, shape, batch and dtype.
+
+    python benchmarks/steps.py --peers DIR --work dpo [--dtype bf16] [--steps 40]
+
+DIR is the folder with the peers' `common.py`, which makes the pairs. Prints one JSON line.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import time
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--peers", required=True)
+parser.add_argument("--work", default="dpo", choices=["sft", "reward", "dpo"])
+parser.add_argument("--model", default="S")
+parser.add_argument("--dtype", default="fp32", choices=["fp32", "bf16"])
+parser.add_argument("--steps", type=int, default=40)
+parser.add_argument("--skip", type=int, default=5)
+options = parser.parse_args()
+
+sys.path.insert(0, options.peers)
+import common  # noqa: E402  (the peers' own workload)
+
+from prefjax import host  # noqa: E402
+
+host.keep_memory()
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+
+from prefjax import models  # noqa: E402
+from prefjax.config import base, numbers  # noqa: E402
+from prefjax.data.batches import batches  # noqa: E402
+from prefjax.data.rows import Rows  # noqa: E402
+from prefjax.resolve import resolve  # noqa: E402
+from prefjax.train import one_step, prefetch  # noqa: E402
+
+BATCH = 16 if options.work == "sft" else 8  # documents or pairs a step, as the peers
+LOSSES = {"sft": "sft_loss()", "reward": "bradley_terry_loss()", "dpo": "dpo_loss(beta=0.1)"}
+
+
+def make_rows() -> Rows:
+    """The peers' token ids as rows; for SFT a whole document is response but for its first token."""
+    if options.work == "sft":
+        parts = [(doc[:1], doc[1:]) for doc in common.make_docs(options.model, BATCH * options.steps)]
+    else:
+        parts = common.make_pairs(options.model, BATCH * options.steps)
+    ends = np.cumsum([len(ids) for row in parts for ids in row]).reshape(len(parts), -1)
+    starts = np.concatenate([[0], ends[:-1, -1]])[:, None]
+    tokens = np.array([i for row in parts for ids in row for i in ids], np.int32)
+    return Rows(tokens, np.concatenate([starts, ends], axis=1), np.arange(len(parts), dtype=np.int32))
+
+
+def main() -> None:
+    imported = common.proc_age()
+    sizes = common.MODELS[options.model]
+    config = base()
+    config.algorithm, config.loss, config.optim.lr = options.work, LOSSES[options.work], 1e-5
+    model = models.llama(
+        vocab=sizes["vocab"],
+        width=sizes["d"],
+        layers=sizes["layers"],
+        heads=sizes["heads"],
+        mlp=sizes["ff"],
+        positions=1024,
+        tied=False,
+    )
+    params = models.init(model, jax.random.key(0))
+    model = models.computing(model, {"fp32": "float32", "bf16": "bfloat16"}[options.dtype])
+    algorithm = resolve(config.algorithm, "prefjax.algorithms").function(config, {"policy": model, "reference": model})
+    hparams = {path: jnp.float32(number) for path, number in numbers(config).items()}
+    rows = make_rows()
+    batch_at = batches(rows, BATCH, 1024, seed=0)
+    key, frozen = jax.random.key(1), {"reference": jax.tree.map(jnp.copy, params)} if options.work == "dpo" else {}
+    state = algorithm.init(key, params)
+    step = jax.jit(one_step(algorithm.step), donate_argnums=0)
+    seconds, tokens, first, clock = [], [], None, time.perf_counter()
+    for _, batch in prefetch(batch_at, 0, options.steps):
+        state, metrics = step(state, frozen, hparams, batch, key)
+        jax.block_until_ready(metrics)
+        first = first or common.proc_age()
+        seconds.append(time.perf_counter() - clock)
+        clock = time.perf_counter()
+        tokens.append(int(batch.sequences.valid.sum()))
+    seconds, tokens = np.array(seconds[options.skip :]), np.array(tokens[options.skip :])
+    print(
+        json.dumps(
+            {
+                "system": "prefjax",
+                "work": options.work,
+                "model": options.model,
+                "dtype": options.dtype,
+                "steps": len(seconds),
+                "step_s_median": round(float(np.median(seconds)), 4),
+                "tokens_per_s": round(float(tokens.sum() / seconds.sum()), 1),
+                "first_step_age_s": round(first, 2),
+                "import_s": round(imported, 2),
+                "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                "compilations": step._cache_size(),
+                "versions": {"jax": jax.__version__, "python": sys.version.split()[0]},
+            }
+        )
+    )
+
+
+main()
