@@ -89,7 +89,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(workdir, tmp_path, capsys)
     argv += ["--config.data.train=prefjax.worlds.desk:pairs(n=64)", "--config.mesh.data=1"]
     assert main(argv) == 0
     out = capsys.readouterr().out
-    assert '"loss": "dpo_loss(beta=0.1)"' in out
+    assert '"loss": "dpo_loss(beta=0.5)"' in out
     assert "params/embed/embedding" in out
     assert "one step in all" in out
     assert not (tmp_path / "run").exists()

@@ -48,7 +48,7 @@ def test_the_rendered_prompt_is_a_prefix_of_the_conversation(folder, tokenizer):
     prompt = template.render(messages=[user], eos_token=config["eos_token"], add_generation_prompt=True)
     conversation = template.render(messages=[user, assistant], eos_token=config["eos_token"])
     assert prompt == f"<user> {r['prompt']} <assistant>"
-    assert conversation == f"{prompt} {r['chosen']}<eos>"
+    assert conversation == f"{prompt} {r['response']}<eos>"
 
     ids, full = tokenizer.encode(prompt).ids, tokenizer.encode(conversation).ids
     assert full[: len(ids)] == ids

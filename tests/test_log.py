@@ -1,0 +1,88 @@
+"""The record of a run: what is written when, and what a resumed run may change."""
+
+import json
+
+import jax.numpy as jnp
+import pytest
+
+from prefjax.config import base
+from prefjax.errors import ConfigError, NonFiniteError
+from prefjax.log import Meter, Record, flatten
+from prefjax.metrics import Mean
+
+
+def lines(workdir, name="metrics.jsonl"):
+    return [json.loads(line) for line in (workdir / name).read_text().splitlines()]
+
+
+@pytest.fixture
+def record(tmp_path):
+    return Record(tmp_path, base().to_dict(), {"data": {"rows": 3}})
+
+
+def step(total, weight=1.0, finite=1.0):
+    return {"loss": Mean(jnp.float32(total), jnp.float32(weight)), "finite": Mean(jnp.float32(finite), jnp.float32(1))}
+
+
+def test_an_interval_is_written_when_the_next_one_ends(record, tmp_path):
+    meter = Meter(record)
+    meter.add(1, step(4.0))
+    meter.add(2, step(2.0, weight=3.0))
+    assert meter.turn() == {}
+    assert not (tmp_path / "metrics.jsonl").exists()
+    meter.add(3, step(7.0))
+    assert meter.turn() == {"train/loss": (4 + 2) / (1 + 3)}
+    meter.flush()
+    assert lines(tmp_path) == [{"step": 2, "train/loss": 1.5}, {"step": 3, "train/loss": 7.0}]
+    assert all(row["seconds"] >= 0 for row in lines(tmp_path, "timing.jsonl"))
+
+
+def test_a_step_that_is_not_finite_is_named(record):
+    meter = Meter(record)
+    meter.add(4, step(1.0))
+    meter.add(5, step(float("inf"), finite=0.0))
+    meter.turn()
+    with pytest.raises(NonFiniteError, match="step 5: loss not finite"):
+        meter.turn()
+
+
+def test_resume_forgets_what_will_be_written_again(record, tmp_path):
+    for at in (1, 2, 3):
+        record.metrics(at, {"x": float(at)})
+        record.samples(at, [{"response": "a"}, {"response": "b"}])
+    record.resume(2)
+    assert [row["step"] for row in lines(tmp_path)] == [1, 2]
+    assert [row["step"] for row in lines(tmp_path, "samples.jsonl")] == [1, 1, 2, 2]
+
+
+def test_length_and_cadence_may_change_and_nothing_else(record, tmp_path):
+    c = base()
+    c.steps, c.log_every, c.keep = 7, 3, 9
+    Record(tmp_path, c.to_dict(), {})
+    c.seed = 1
+    with pytest.raises(ConfigError, match="seed: 0 there, 1 asked for"):
+        Record(tmp_path, c.to_dict(), {})
+
+
+def test_a_run_ends_as_done_or_as_failed(record, tmp_path):
+    record.close(ValueError("why"))
+    assert json.loads((tmp_path / "FAILED.json").read_text()) == {"error": "ValueError", "message": "why"}
+    Record(tmp_path, base().to_dict(), {}).close()
+    assert (tmp_path / "DONE").exists()
+    assert not (tmp_path / "FAILED.json").exists()
+
+
+def test_wandb_mirrors_offline(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    c = base()
+    c.wandb = True
+    record = Record(tmp_path, c.to_dict(), {})
+    record.metrics(1, {"train/loss": 0.5})
+    record.close()
+    assert list((tmp_path / "wandb").glob("offline-run-*"))
+    assert lines(tmp_path) == [{"step": 1, "train/loss": 0.5}]
+
+
+def test_flatten():
+    assert flatten({"a": {"b": 1, "c": (1, 2)}, "d": "x"}) == {"a.b": 1, "a.c": [1, 2], "d": "x"}
