@@ -32,7 +32,7 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 from prefjax import models  # noqa: E402
-from prefjax.config import base, numbers  # noqa: E402
+from prefjax.config import base, hparams  # noqa: E402
 from prefjax.data.batches import batches  # noqa: E402
 from prefjax.data.rows import Rows  # noqa: E402
 from prefjax.resolve import resolve  # noqa: E402
@@ -71,7 +71,7 @@ def main() -> None:
     params = models.init(model, jax.random.key(0))
     model = models.computing(model, {"fp32": "float32", "bf16": "bfloat16"}[options.dtype])
     algorithm = resolve(config.algorithm, "prefjax.algorithms").function(config, {"policy": model, "reference": model})
-    hparams = {path: jnp.float32(number) for path, number in numbers(config).items()}
+    numbers = hparams(config)
     rows = make_rows()
     batch_at = batches(rows, BATCH, 1024, seed=0)
     key, frozen = jax.random.key(1), {"reference": jax.tree.map(jnp.copy, params)} if options.work == "dpo" else {}
@@ -79,7 +79,7 @@ def main() -> None:
     step = jax.jit(one_step(algorithm.step), donate_argnums=0)
     seconds, tokens, first, clock = [], [], None, time.perf_counter()
     for _, batch in prefetch(batch_at, 0, options.steps):
-        state, metrics = step(state, frozen, hparams, batch, key)
+        state, metrics = step(state, frozen, numbers, batch, key)
         jax.block_until_ready(metrics)
         first = first or common.proc_age()
         seconds.append(time.perf_counter() - clock)

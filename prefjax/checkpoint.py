@@ -62,35 +62,54 @@ def load(reference: str) -> tuple[Any, Params]:
     """The model and parameters that a reference names.
 
     Args:
-      reference: a Hugging Face folder, a workdir (its newest checkpoint), or `workdir@step`.
+      reference: a Hugging Face folder, a workdir (its newest checkpoint), or `workdir@step`; of a run with
+        `optim.ema`, `workdir:ema` or `workdir@step:ema` is the averaged copy.
 
     Raises:
       CheckpointError: nothing is there, or not that step.
     """
-    folder, step = split(reference)
+    folder, step, ema = split(reference)
     if (folder / "checkpoints").is_dir():
-        return models.read_config(folder / MODEL_FOLDER), _params(folder, step)
+        return models.read_config(folder / MODEL_FOLDER), _params(folder, step, ema)
     return models.load(folder)
 
 
-def split(reference: str) -> tuple[Path, int | None]:
-    """The folder and the step of a reference."""
-    match = re.fullmatch(r"(.*)@(\d+)", reference)
-    folder = Path(os.path.expandvars(match[1] if match else reference)).expanduser()
+def pin(reference: str) -> str:
+    """A reference that goes on naming the same parameters: a workdir with the step it has now."""
+    folder, step, ema = split(reference)
+    if step is not None or not (folder / "checkpoints").is_dir():
+        return reference
+    return f"{reference.removesuffix(':ema')}@{_step(folder, None)}{':ema' if ema else ''}"
+
+
+def split(reference: str) -> tuple[Path, int | None, bool]:
+    """The folder of a reference, its step, and whether the averaged copy is meant."""
+    stem = reference.removesuffix(":ema")
+    match = re.fullmatch(r"(.*)@(\d+)", stem)
+    folder = Path(os.path.expandvars(match[1] if match else stem)).expanduser()
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; a model is a Hugging Face folder, a workdir or workdir@step")
-    return folder, int(match[2]) if match else None
+    return folder, int(match[2]) if match else None, stem != reference
 
 
-def _params(folder: Path, step: int | None) -> Params:
+def _step(folder: Path, step: int | None) -> int:
+    """The newest step of a workdir, or the one asked for if it is there."""
+    steps = sorted(int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit())
+    if not steps or (step is not None and step not in steps):
+        there = ", ".join(map(str, steps)) or "none"
+        raise CheckpointError(f"{folder}: no checkpoint of step {'any' if step is None else step}; it has {there}")
+    return steps[-1] if step is None else step
+
+
+def _params(folder: Path, step: int | None, ema: bool) -> Params:
     import orbax.checkpoint as ocp
 
+    item = "rest" if ema else "params"
     with ocp.CheckpointManager(folder.resolve() / "checkpoints", item_names=("params", "rest")) as checkpoints:
-        steps = checkpoints.all_steps()
-        if not steps or (step is not None and step not in steps):
-            there = ", ".join(map(str, sorted(steps))) or "none"
-            raise CheckpointError(
-                f"{folder}: no checkpoint of step {step if step is not None else 'any'}; it has {there}"
-            )
-        args = ocp.args.Composite(params=ocp.args.StandardRestore())
-        return checkpoints.restore(step if step is not None else max(steps), args=args).params
+        args = ocp.args.Composite(**{item: ocp.args.StandardRestore()})
+        saved = checkpoints.restore(_step(folder, step), args=args)[item]
+    if not ema:
+        return saved
+    if "ema" not in saved["carry"]:
+        raise CheckpointError(f"{folder}: the run kept no averaged copy: it had optim.ema = 0")
+    return saved["carry"]["ema"]

@@ -16,7 +16,7 @@ usage: prefjax COMMAND [options]
   train    train as a config says:  prefjax train --config=configs/dpo.py[:arg] --workdir=DIR [--config.x=y] [--dry_run]
   sample   write completions:       prefjax sample --model=REF --prompt="Why did retries rise?"
   export   to a Hugging Face folder: prefjax export --model=REF --out=DIR
-  check    judge a pair file:       prefjax check FILE [--field prompt=request] [--tokenizer=REF]
+  check    judge a pair file:       prefjax check FILE [--layout=demos] [--field prompt=request] [--tokenizer=REF]
   doctor   versions, devices and a smoke step
 
 REF is a Hugging Face folder, a workdir (its newest checkpoint) or workdir@step.
@@ -104,7 +104,7 @@ def _sample(argv: list[str]) -> None:
     parser.add_argument("--prompt", action="append", default=[], help="a prompt; may be given again")
     parser.add_argument("--source", help="prompts from a source: \"jsonl(path='prompts.jsonl')\"")
     parser.add_argument("--n", type=int, default=1, help="completions of each prompt")
-    parser.add_argument("--max_new", type=int, default=128, help="tokens of a completion at most")
+    parser.add_argument("--max_new", type=int, help="tokens of a completion at most; by default what fits, up to 128")
     parser.add_argument("--temperature", type=float, default=1.0, help="0 takes the most likely token")
     parser.add_argument("--top_k", type=int)
     parser.add_argument("--top_p", type=float)
@@ -156,9 +156,11 @@ def _export(argv: list[str]) -> None:
 
 
 def _check(argv: list[str]) -> int:
-    parser = _parser("check", "Reads a pair file and prints counts and every problem. Exit 3 when a row is refused.")
+    parser = _parser("check", "Reads a file and prints counts and every problem. Exit 3 when a row is refused.")
     parser.add_argument("file", help=".jsonl or .jsonl.gz")
-    parser.add_argument("--field", action="append", default=[], metavar="OURS=THEIRS", help="prompt=request")
+    field_help = "prompt=request, or prompt=instruction+input to join two"
+    parser.add_argument("--field", action="append", default=[], metavar="OURS=THEIRS", help=field_help)
+    parser.add_argument("--layout", default="pairs", help="pairs, demos, texts, prompts, or a reader such as hh")
     parser.add_argument("--tokenizer", help="Hugging Face folder or workdir: also count tokens")
     parser.add_argument("--max_length", type=int, help="tokens a row may have")
     options = parser.parse_args(argv)
@@ -172,17 +174,20 @@ def _check(argv: list[str]) -> int:
         from prefjax.data import load
 
         tokenizer = load.tokenizer(options.tokenizer)
-    fields = dict(field.split("=", 1) for field in options.field)
-    report = check(options.file, tokenizer=tokenizer, max_length=options.max_length, **fields)
+    pairs = (field.split("=", 1) for field in options.field)
+    fields = {ours: tuple(theirs.split("+")) if "+" in theirs else theirs for ours, theirs in pairs}
+    report = check(options.file, tokenizer, options.max_length, layout=options.layout, **fields)
     print(report)
     return 3 if report.refused else 0
 
 
-def _doctor(argv: list[str]) -> None:
+def _doctor(argv: list[str]) -> int:
     _parser("doctor", "Prints versions and devices, and takes one step of training.").parse_args(argv)
     from prefjax import plan
 
-    print(plan.doctor())
+    text, ok = plan.doctor()
+    print(text)
+    return 0 if ok else 1
 
 
 def _parser(command: str, description: str) -> argparse.ArgumentParser:

@@ -9,7 +9,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from prefjax.errors import ConfigError
-from prefjax.resolve import resolve
+from prefjax.resolve import is_call, resolve
+
+_FLOAT32_MAX = 3.4028234663852886e38
 
 
 def base() -> ConfigDict:
@@ -71,6 +73,13 @@ def numbers(config: Any) -> dict[str, float]:
     return flat | {f"{path}.{name}": value for path, call in calls.items() for name, value in call.numbers.items()}
 
 
+def hparams(config: Any) -> dict[str, Any]:
+    """The numbers of a config as the step takes them: float32 scalars."""
+    import jax.numpy as jnp
+
+    return {path: jnp.float32(number) for path, number in numbers(config).items()}
+
+
 def validate(config: ConfigDict) -> None:
     """Raises ConfigError for a setting that no run can start from."""
     for name in ("steps", "eval_every", "checkpoint_every"):
@@ -84,12 +93,17 @@ def validate(config: ConfigDict) -> None:
         config.optim.accumulate,
         f"a divisor of batch_size = {config.batch_size}",
     )
-    _require(config.optim.lr >= 0, "optim.lr", config.optim.lr, "0 or more")
+    for path, number in numbers(config).items():
+        _require(abs(number) <= _FLOAT32_MAX, path, number, "finite in float32")
+    for name in ("lr", "clip"):
+        _require(config.optim[name] >= 0, f"optim.{name}", config.optim[name], "0 or more")
     _require(0 <= config.optim.ema < 1, "optim.ema", config.optim.ema, "in [0, 1)")
     _require(config.parallel in ("jit", "pmap"), "parallel", config.parallel, "'jit' or 'pmap'")
     _require(config.dtype in ("float32", "bfloat16"), "dtype", config.dtype, "'float32' or 'bfloat16'")
     for name, value in (("model", config.model), ("data.train", config.data.train)):
         _require(bool(value), name, value, f"set: --config.{name}=...")
+    if is_call(config.model):
+        _require(bool(config.tokenizer), "tokenizer", config.tokenizer, "set: --config.tokenizer=...")
 
 
 def _require(holds: bool, name: str, value: object, wanted: str) -> None:

@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -41,24 +42,30 @@ RESUMABLE = (
 class Record:
     """Appends to the files of a workdir, and mirrors the metrics to Weights & Biases when asked."""
 
-    def __init__(self, workdir: Path, config: Mapping[str, Any], facts: Mapping[str, Any]):
-        self.workdir = workdir
-        workdir.mkdir(parents=True, exist_ok=True)
-        for name in ("DONE", "FAILED.json"):
-            (workdir / name).unlink(missing_ok=True)
+    def __init__(self, workdir: Path, config: Mapping[str, Any]):
+        """Raises ConfigError if the workdir holds a run with other settings; changes nothing."""
         _agree(workdir / "config.json", config)
-        write_json(workdir / "config.json", config)
-        write_json(workdir / "run.json", environment() | dict(facts))
-        self._wandb = _start_wandb(workdir, config) if config["wandb"] else None
+        self.workdir, self.config = workdir, config
+        self.facts = json.loads((workdir / "run.json").read_text()) if (workdir / "run.json").exists() else {}
+        self._wandb = None
         self._start = time.monotonic()
 
+    def begin(self, facts: Mapping[str, Any]) -> None:
+        """Writes what runs, and starts the mirror."""
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        for name in ("DONE", "FAILED.json"):
+            (self.workdir / name).unlink(missing_ok=True)
+        write_json(self.workdir / "config.json", self.config)
+        write_json(self.workdir / "run.json", environment() | dict(facts))
+        self._wandb = _start_wandb(self.workdir, self.config) if self.config["wandb"] else None
+
     def resume(self, step: int) -> None:
-        """Forgets the lines after `step`, which will be written again."""
+        """Forgets the lines after `step`, which will be written again, and a last one that was cut."""
         for name in ("metrics.jsonl", "timing.jsonl", "samples.jsonl"):
             path = self.workdir / name
             if path.exists():
-                lines = path.read_text().splitlines(keepends=True)
-                path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+                lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+                path.write_text("".join(line for line in lines if 0 < step >= json.loads(line)["step"]))
 
     def metrics(self, step: int, values: Mapping[str, float], *, seconds: float | None = None) -> None:
         """One line of numbers, and one of clock."""
@@ -78,6 +85,7 @@ class Record:
         if failure is None:
             (self.workdir / "DONE").write_text("")
         else:
+            self.workdir.mkdir(parents=True, exist_ok=True)
             write_json(self.workdir / "FAILED.json", {"error": type(failure).__name__, "message": str(failure)})
         if self._wandb:
             self._wandb.finish(exit_code=0 if failure is None else 1)
@@ -92,41 +100,51 @@ class Meter:
 
     def __init__(self, record: Record):
         self._record = record
+        self._late: list[tuple[int, dict[str, Any]]] = []
         self._new: list[tuple[int, dict[str, Any]]] = []
-        self._late: tuple[list[tuple[int, dict[str, Any]]], float] = ([], 0.0)
-        self._since: float | None = None
+        self._clock = time.perf_counter()
 
     def add(self, step: int, metrics: dict[str, Any]) -> None:
         """Keeps a step's metrics, without waiting for them."""
-        self._since = self._since or time.perf_counter()
         self._new.append((step, metrics))
 
-    def turn(self) -> dict[str, float]:
+    def turn(self, seconds: float | None = None) -> dict[str, float]:
         """Ends an interval; records the one before it, and returns its means.
+
+        Args:
+          seconds: what a step of that interval took; by default the time since the last record, shared by its steps.
 
         Raises:
           NonFiniteError: a loss or gradient of that interval was NaN or infinite.
         """
-        now = time.perf_counter()
-        (steps, seconds), self._late = self._late, (self._new, now - (self._since or now))
-        self._new, self._since = [], now
+        steps, self._late, self._new = self._late, self._new, []
         if not steps:
             return {}
         fetched = jax.device_get([metrics for _, metrics in steps])
         for (step, _), metrics in zip(steps, fetched, strict=True):
             if metrics.pop("finite").total == 0:
                 wrong = [name for name, mean in metrics.items() if not np.isfinite(mean.total)]
-                raise NonFiniteError(f"step {step}: {', '.join(wrong)} not finite; the parameters are those before it")
+                raise NonFiniteError(
+                    f"step {step}: {', '.join(wrong)} not finite; the step was left out, and the run ends here: "
+                    "lower optim.lr, or start again from the last checkpoint"
+                )
         sums = functools.reduce(merge, fetched)
         values = {f"train/{name}": float(mean.total) / (float(mean.weight) or 1.0) for name, mean in sums.items()}
-        self._record.metrics(steps[-1][0], values, seconds=seconds / len(steps))
+        now = time.perf_counter()
+        self._record.metrics(steps[-1][0], values, seconds=seconds or (now - self._clock) / len(steps))
+        self._clock = now
         return values
 
     def flush(self) -> None:
-        """Records all that was added."""
-        self.turn()
-        self.turn()
-        self._since = None  # what comes between flush and the next step is not training
+        """Waits for all that was added, and records it."""
+        jax.block_until_ready(self._new)
+        each = (time.perf_counter() - self._clock) / max(len(self._late) + len(self._new), 1)
+        self.turn(each)
+        self.turn(each)
+
+    def skip(self) -> None:
+        """Leaves the time since the last record out of the clock: it was no training."""
+        self._clock = time.perf_counter()
 
 
 @contextlib.contextmanager
@@ -150,15 +168,22 @@ def write_json(path: Path, value: Any) -> None:
 
 def environment() -> dict[str, Any]:
     """What ran: command, versions, devices, and the commit of the working folder when it is a git checkout."""
-    git = lambda *words: subprocess.run(["git", *words], capture_output=True, text=True)
-    commit = git("rev-parse", "HEAD")
+    commit = _git("rev-parse", "HEAD")
     return {
         "argv": sys.argv,
         "versions": {"prefjax": __version__, "python": platform.python_version()} | {n: version(n) for n in PACKAGES},
         "devices": [str(device) for device in jax.devices()],
-        "git": commit.stdout.strip() if commit.returncode == 0 else None,
-        "git_dirty": bool(git("status", "--porcelain").stdout) if commit.returncode == 0 else None,
+        "git": commit,
+        "git_dirty": None if commit is None else bool(_git("status", "--porcelain")),
     }
+
+
+def _git(*words: str) -> str | None:
+    """What git says of the working folder; None without git, or outside of a checkout."""
+    if not shutil.which("git"):
+        return None
+    done = subprocess.run(["git", *words], capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _agree(path: Path, config: Mapping[str, Any]) -> None:
@@ -182,7 +207,10 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _start_wandb(workdir: Path, config: Mapping[str, Any]) -> Any:
-    import wandb
+    try:
+        import wandb
+    except ModuleNotFoundError:
+        raise ConfigError("config.wandb is True, but wandb is not installed: pip install prefjax[wandb]") from None
 
     mode: Any = os.environ.get("WANDB_MODE", "offline")
     settings = wandb.Settings(x_disable_meta=True, save_code=False, silent=True)

@@ -33,6 +33,7 @@ class Parallel(NamedTuple):
     """A way to run functions on the devices of a run."""
 
     shards: int  # blocks in which the rows of a batch are dealt
+    blocks: int  # of them, those that one program sees: all under jit, its own under pmap
     place: Callable[[Any], Any]  # state or frozen models -> the same, laid out
     deal: Callable[[Any], Any]  # a batch of numpy arrays -> arrays on the devices
     update: Callable[
@@ -74,7 +75,7 @@ def _jit(mesh: jax.sharding.Mesh) -> Parallel:
         return jax.jit(laid_out, donate_argnums=0)
 
     shards = mesh.shape["data"] * mesh.shape["fsdp"]
-    return Parallel(shards, place, lambda batch: jax.device_put(batch, rows), update, jax.jit)
+    return Parallel(shards, shards, place, lambda batch: jax.device_put(batch, rows), update, jax.jit)
 
 
 def _pmap(devices: list[jax.Device]) -> Parallel:
@@ -89,7 +90,7 @@ def _pmap(devices: list[jax.Device]) -> Parallel:
         jax.pmap, devices=devices, axis_name=PMAP_AXIS, in_axes=(None, None, None, 0, None), out_axes=None
     )
     place = lambda tree: jax.device_put(tree, whole)
-    return Parallel(len(devices), place, deal, partial(per_device, donate_argnums=0), per_device)
+    return Parallel(len(devices), 1, place, deal, partial(per_device, donate_argnums=0), per_device)
 
 
 def layout(tree: Any, mesh: jax.sharding.Mesh, rules: Rules = RULES) -> Any:

@@ -1,5 +1,6 @@
 """A mean that remembers its weight: sum now, divide last."""
 
+import operator
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -37,4 +38,4 @@ class Mean(NamedTuple):
 
 def merge(a: Tree, b: Tree) -> Tree:
     """Sums of two parts as sums of the whole: any tree of `Mean`s."""
-    return jax.tree.map(jnp.add, a, b)
+    return jax.tree.map(operator.add, a, b)

@@ -49,7 +49,13 @@ def _select_logp(logits: jax.Array, tokens: jax.Array) -> jax.Array:
 
 
 def chunked_token_logps(
-    hidden: jax.Array, head: jax.Array, tokens: jax.Array, mask: jax.Array, *, chunk: int | None = None
+    hidden: jax.Array,
+    head: jax.Array,
+    tokens: jax.Array,
+    mask: jax.Array,
+    *,
+    chunk: int | None = None,
+    groups: int = 1,
 ) -> jax.Array:
     """`token_logps(hidden @ head.T, tokens)` where `mask` is True and 0 elsewhere, without a `[..., T, V]` array.
 
@@ -58,10 +64,11 @@ def chunked_token_logps(
 
     Args:
       hidden: `[..., T, D]` final hidden states; those at t predict the token at t + 1.
-      head: `[V, D]` output embedding.
+      head: `[V, D]` output embedding, read in the type of `hidden`; its gradient is summed in its own.
       tokens: `[..., T]` int.
       mask: `[..., T]` bool: the tokens to score. Entry 0 of a row is never scored.
       chunk: positions in flight at once; by default as many as keep a chunk of logits near 16 MiB, at least 256.
+      groups: blocks of rows that keep to themselves, so that devices which hold a block each do not exchange tokens.
 
     Returns:
       `[..., T]` float32, in nats.
@@ -72,28 +79,34 @@ def chunked_token_logps(
             f"expected hidden [..., T, D] and tokens [..., T], got {list(hidden.shape)} and {list(tokens.shape)}"
         )
     hidden, tokens, mask = jnp.asarray(hidden), jnp.asarray(tokens), jnp.asarray(mask)  # indexed by traced values
-    shape = tokens.shape
-    vocab, width = head.shape
-    states = hidden[..., :-1, :].reshape(-1, width)  # [M, D], M = rows * (T - 1)
-    targets, scored = tokens[..., 1:].reshape(-1), mask[..., 1:].reshape(-1)
-    size = min(chunk or min(max(2**22 // vocab, 256), 4096), len(targets))
-    chunks = -(-len(targets) // size)
-    order = jnp.pad(jnp.argsort(~scored, stable=True), (0, chunks * size - len(targets)))  # scored first, then the rest
-    live = jnp.arange(chunks * size) < jnp.sum(scored)
+    shape, (vocab, width) = tokens.shape, head.shape
+    states = hidden[..., :-1, :].reshape(groups, -1, width)  # [G, M, D], M = rows of a group * (T - 1)
+    targets, scored = tokens[..., 1:].reshape(groups, -1), mask[..., 1:].reshape(groups, -1)
+    count = targets.shape[1]
+    size = min(-(-(chunk or min(max(2**22 // vocab, 256), 4096)) // groups), count)
+    chunks = -(-count // size)
+
+    order = jnp.argsort(~scored, axis=1, stable=True)  # scored first, then the rest
+    fill = [(0, 0), (0, chunks * size - count)]
+    pick = jnp.pad(order, fill)  # [G, chunks * size]
+    live = jnp.arange(chunks * size)[None] < jnp.sum(scored, axis=1, keepdims=True)
+    split = lambda x: jnp.moveaxis(x.reshape(groups, chunks, size, *x.shape[2:]), 1, 0)
+    states, targets = jnp.take_along_axis(states, pick[..., None], axis=1), jnp.take_along_axis(targets, pick, axis=1)
 
     @jax.checkpoint
-    def score(part):
-        logits = jnp.einsum("md,vd->mv", states[part], head, preferred_element_type=jnp.float32)
-        return _select_logp(logits, targets[part])
+    def score(states, targets):
+        logits = jnp.einsum("gmd,vd->gmv", states, head.astype(states.dtype), preferred_element_type=jnp.float32)
+        return _select_logp(logits, targets)
 
     def body(_, xs):
-        part, alive = xs
-        logps = jax.lax.cond(alive[0], score, lambda part: jnp.zeros(size, jnp.float32), part)
-        return None, jnp.where(alive, logps, 0.0)
+        states, targets, live = xs
+        nothing = lambda states, targets: jnp.zeros(targets.shape, jnp.float32)
+        logps = jax.lax.cond(jnp.any(live[:, 0]), score, nothing, states, targets)
+        return None, jnp.where(live, logps, 0.0)
 
-    _, logps = jax.lax.scan(body, None, (order.reshape(chunks, size), live.reshape(chunks, size)))
-    flat = jnp.zeros(len(targets), jnp.float32).at[order].add(logps.reshape(-1))
-    flat = flat.reshape(*shape[:-1], shape[-1] - 1)
+    _, logps = jax.lax.scan(body, None, (split(states), split(targets), split(live)))
+    logps = jnp.moveaxis(logps, 0, 1).reshape(groups, -1)
+    flat = jnp.take_along_axis(logps, jnp.argsort(order, axis=1), axis=1).reshape(*shape[:-1], shape[-1] - 1)
     return jnp.pad(flat, [(0, 0)] * (len(shape) - 1) + [(1, 0)])
 
 

@@ -13,12 +13,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from prefjax.errors import ConfigError
 from prefjax.mesh import PMAP_AXIS
 from prefjax.metrics import Mean, merge
 from prefjax.resolve import keywords, resolve
 from prefjax.types import Algorithm, Frozen, Hparams, Params, TrainState
 
 LossFn = Callable[[Params, Frozen, Hparams, Any, jax.Array], tuple[Mean, dict[str, Mean]]]
+
+_WITHOUT = {"margin": "margin_per_grade=0.0", "target": "soft=False"}  # column of pairs -> the rows without it
 
 
 def constant(total: int, *, warmup: int = 0) -> optax.Schedule:
@@ -41,7 +44,36 @@ def _warmed(schedule: optax.Schedule, warmup: int) -> optax.Schedule:
     return optax.join_schedules([rise, schedule], [warmup])
 
 
-def algorithm(loss_fn: LossFn, config: Any) -> Algorithm:
+def loss_of(config: Any) -> Callable[..., tuple[Mean, dict[str, Mean]]]:
+    """The loss named by `config.loss`, as a function (hparams, batch, *arrays) -> (Mean, {name: Mean}).
+
+    Besides the arrays it gives the loss the keywords of its call string, and of the batch the rows that count and the
+    columns that pairs may have. It raises ConfigError where the loss takes no such column, or other arrays.
+    """
+    call = resolve(config.loss, "prefjax.losses")
+    signature = inspect.signature(call.function)
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+
+    def loss(hparams, batch, *arrays):
+        columns = {name: x for name in _WITHOUT if (x := getattr(batch, name, None)) is not None}
+        for name in columns:
+            if name not in signature.parameters and not takes_all:
+                raise ConfigError(
+                    f"config.loss {config.loss!r} takes no {name}: config.data.rows should be 'pairs({_WITHOUT[name]})'"
+                )
+        knobs = call.words | keywords(hparams, "loss") | columns | {"where": batch.weight > 0}
+        try:
+            signature.bind(*arrays, **knobs)
+        except TypeError as error:
+            raise ConfigError(
+                f"config.loss {config.loss!r} does not fit config.algorithm {config.algorithm!r}: {error}"
+            ) from None
+        return call.function(*arrays, **knobs)
+
+    return loss
+
+
+def algorithm(loss_fn: LossFn, config: Any, eats: type = object) -> Algorithm:
     """An algorithm whose step is one gradient update of `loss_fn`.
 
     Args:
@@ -49,6 +81,7 @@ def algorithm(loss_fn: LossFn, config: Any) -> Algorithm:
       config: `config.steps` and `config.optim`: tx, schedule, lr, clip (largest global gradient norm, 0: no clipping),
         accumulate (microbatches a step), ema (decay of the averaged copy in `carry["ema"]`, 0: none), decay (regex of
         the parameter paths that weight decay acts on).
+      eats: what a batch is, `Pairs` or `Demos`; another is a ConfigError.
     """
     optim = config.optim
     tx = resolve(optim.tx, "optax")
@@ -66,6 +99,11 @@ def algorithm(loss_fn: LossFn, config: Any) -> Algorithm:
         return TrainState(jnp.int32(0), params, opt_state, carry)
 
     def step(state: TrainState, frozen: Frozen, hparams: Hparams, batch: Any, key: jax.Array):
+        if not isinstance(batch, eats):
+            raise ConfigError(
+                f"config.algorithm {config.algorithm!r} eats {eats.__name__}, got {type(batch).__name__}: "
+                f"config.data.rows should be '{eats.__name__.lower()}()'"
+            )
         sums, grads = gradients(loss_fn, state.params, frozen, hparams, batch, key, optim.accumulate)
         if config.parallel == "pmap":
             sums, grads = jax.lax.psum((sums, grads), PMAP_AXIS)

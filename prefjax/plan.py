@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from prefjax.config import base, numbers
+from prefjax.config import base, hparams
 from prefjax.log import environment
 from prefjax.train import one_step, setup
 from prefjax.types import Setup
@@ -21,7 +21,7 @@ def describe(config: Any) -> str:
         [
             json.dumps(config.to_dict(), indent=1, ensure_ascii=False),
             "data: " + json.dumps(run.facts),
-            _table(run.params),
+            _table(jax.eval_shape(run.algorithm.init, jax.random.key(0), run.params).params),
             _memory(run),
         ]
     )
@@ -56,26 +56,41 @@ def _memory(run: Setup) -> str:
     return "\n".join(f"{name:26} {bytes_ / 2**20:10.1f} MiB" for name, bytes_ in parts.items())
 
 
-def doctor() -> str:
-    """Versions, devices, and the loss of a first step of DPO, which is log 2 on a machine that computes correctly."""
-    from prefjax import models
+def doctor() -> tuple[str, bool]:
+    """Versions, devices and a smoke test, and whether it passed.
+
+    Two steps of DPO on one batch: the first loss is log 2, the second below it; and the log-probs of training, in
+    chunks, are those of the full logits.
+    """
+    from prefjax import models, ops
     from prefjax.algorithms import dpo
     from prefjax.types import Pairs, Sequences
 
     start = time.perf_counter()
     config = base()
+    config.optim.schedule, config.optim.lr = "constant()", 1e-2
     model = models.llama(vocab=64, width=32, layers=2, heads=4)
     params = models.init(model, jax.random.key(0))
     tokens = jax.random.randint(jax.random.key(1), (4, 2, 16), 0, 64)
     everything = jnp.ones(tokens.shape, bool)
-    batch = Pairs(Sequences(tokens, everything, everything.at[..., :8].set(False)), jnp.ones(4))
+    sequences = Sequences(tokens, everything, everything.at[..., :8].set(False))
     algorithm = dpo.make(config, {"policy": model, "reference": model})
-    hparams = {path: jnp.float32(number) for path, number in numbers(config).items()}
-    state = algorithm.init(jax.random.key(2), params)
-    state, metrics = jax.jit(one_step(algorithm.step))(state, {"reference": params}, hparams, batch, jax.random.key(3))
-    loss = float(metrics["loss"].value)
+    step = jax.jit(one_step(algorithm.step))
+    state, losses = algorithm.init(jax.random.key(2), params), []
+    for _ in range(2):
+        batch = Pairs(sequences, jnp.ones(4))
+        state, metrics = step(state, {"reference": params}, hparams(config), batch, jax.random.key(3))
+        losses.append(float(metrics["loss"].value))
+    full = ops.token_logps(jax.jit(model.apply)(params, tokens.reshape(8, 16)), tokens.reshape(8, 16)).reshape(4, 2, 16)
+    logps = jax.jit(models.logps, static_argnums=0)(model, params, sequences)
+    error = float(jnp.abs(jnp.where(sequences.response, full, 0) - logps).max())
+    passed = math.isclose(losses[0], math.log(2), rel_tol=1e-5) and losses[1] < losses[0] and error < 1e-4
+
     facts = environment()
-    versions = "\n".join(f"{name:18} {number}" for name, number in facts["versions"].items())
-    verdict = "ok" if math.isclose(loss, math.log(2), rel_tol=1e-5) else f"WRONG: expected {math.log(2):.6f}"
-    step = f"smoke step: DPO loss {loss:.6f} in {time.perf_counter() - start:.1f} s, {verdict}"
-    return f"{versions}\n{'devices':18} {', '.join(facts['devices'])}\n{step}"
+    lines = [f"{name:18} {number}" for name, number in facts["versions"].items()]
+    lines.append(f"{'devices':18} {', '.join(facts['devices'])}")
+    lines.append(
+        f"{'smoke test':18} DPO loss {losses[0]:.6f} (log 2), then {losses[1]:.6f}; log-probs within {error:.0e}"
+    )
+    lines.append(f"{'':18} {'ok' if passed else 'FAILED'} in {time.perf_counter() - start:.1f} s")
+    return "\n".join(lines), passed

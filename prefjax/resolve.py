@@ -13,7 +13,8 @@ import difflib
 import importlib
 import importlib.util
 import inspect
-import typing
+import pkgutil
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ class Call(NamedTuple):
 
     function: Callable
     kwargs: dict[str, Any]
+    text: str
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -38,8 +40,17 @@ class Call(NamedTuple):
         return {k: v for k, v in self.kwargs.items() if k not in self.numbers}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Calls the function with the string's keywords; those given here go first."""
-        return self.function(*args, **self.kwargs | kwargs)
+        """Calls the function with the string's keywords; those given here go first.
+
+        Raises:
+          ConfigError: the function lacks an argument, or takes none of that name.
+        """
+        kwargs = self.kwargs | kwargs
+        try:
+            inspect.signature(self.function).bind(*args, **kwargs)
+        except TypeError as error:
+            raise ConfigError(f"{self.text!r}: {error}") from None
+        return self.function(*args, **kwargs)
 
 
 def resolve(text: str, *homes: str) -> Call:
@@ -61,7 +72,7 @@ def resolve(text: str, *homes: str) -> Call:
         for key in kwargs:
             if key not in known:
                 raise ConfigError(f"{text!r}: {name} takes no keyword {key!r}; {nearest(key, known)}")
-    return Call(function, kwargs)
+    return Call(function, kwargs, text)
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
@@ -117,7 +128,8 @@ def _find(name: str, homes: tuple[str, ...], text: str) -> Callable:
             found = getattr(importlib.import_module(f"{home}.{name}"), "make", None)
         if callable(found):
             return found
-        known |= set(getattr(module, "__all__", None) or (n for n in dir(module) if not n.startswith("_")))
+        submodules = (found.name for found in pkgutil.iter_modules(getattr(module, "__path__", ())))
+        known |= set(getattr(module, "__all__", None) or (n for n in (*dir(module), *submodules) if n[0] != "_"))
     wanted, where = attribute or name, module_name or " or ".join(homes)
     raise ConfigError(f"{text!r}: no {wanted!r} in {where}; {nearest(wanted, known)}")
 
@@ -131,8 +143,6 @@ def _is_number(value: Any) -> bool:
 
 
 def _counts(parameter: inspect.Parameter | None) -> bool:
-    """Whether a parameter is annotated as an integer, and so static."""
-    if parameter is None:
-        return False
-    kinds = typing.get_args(parameter.annotation) or (parameter.annotation,)
-    return int in kinds and float not in kinds
+    """Whether a parameter is annotated as an integer, be it as a type or as a string, and so static."""
+    kinds = re.findall(r"\w+", str(parameter.annotation)) if parameter else ()
+    return "int" in kinds and "float" not in kinds

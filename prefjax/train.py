@@ -1,24 +1,29 @@
 """The loop: a config and a workdir become a trained state and its record. It names no algorithm."""
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from prefjax import checkpoint, mesh, models
-from prefjax.config import numbers, validate
+from prefjax.config import hparams, validate
 from prefjax.data import load
 from prefjax.data.batches import batches
+from prefjax.errors import ConfigError
 from prefjax.log import Meter, Record, progress
 from prefjax.resolve import is_call, resolve
 from prefjax.types import Setup, TrainState
 
 
-def setup(config: Any) -> Setup:
+def setup(config: Any, frozen: Mapping[str, str] | None = None) -> Setup:
     """Everything a run needs before its first step, from its config.
+
+    Args:
+      config: of the run.
+      frozen: name -> reference, where they are not those of the config: a resumed run keeps its own.
 
     Raises:
       ConfigError, DataError, CheckpointError: with one message that says what to mend.
@@ -26,10 +31,13 @@ def setup(config: Any) -> Setup:
     validate(config)
     parallel = mesh.make(config)
     tokenizer = load.tokenizer(config.tokenizer or config.model)
-    policy, params = load_policy(config, tokenizer)
-    loaded = {name: checkpoint.load(reference) for name, reference in config.frozen.items()}
+    read = functools.cache(checkpoint.load)  # a reference that is the policy's start is read once
+    frozen = frozen or {name: checkpoint.pin(reference) for name, reference in config.frozen.items()}
+    loaded = {name: read(reference) for name, reference in frozen.items()}
+    policy, params = new_policy(config, tokenizer) if is_call(config.model) else read(checkpoint.pin(config.model))
     nets = {"policy": policy} | {name: net for name, (net, _) in loaded.items()}
-    nets = {name: models.computing(net, config.dtype, config.remat) for name, net in nets.items()}
+    check_fit(nets, tokenizer, config.data.max_length)
+    nets = {n: models.computing(net, config.dtype, config.remat, parallel.blocks) for n, net in nets.items()}
     rows, counts = load.load(config.data.train, config.data.rows, tokenizer, config.data.max_length)
     algorithm = resolve(config.algorithm, "prefjax.algorithms").function(config, nets)
     split = {"microbatches": config.optim.accumulate, "shards": parallel.shards}
@@ -40,20 +48,33 @@ def setup(config: Any) -> Setup:
         nets=nets,
         params=params,
         frozen=parallel.place({name: values for name, (_, values) in loaded.items()}),
-        hparams={path: jnp.float32(number) for path, number in numbers(config).items()},
+        hparams=hparams(config),
         algorithm=algorithm,
         parallel=parallel,
         batch_at=lambda step: parallel.deal(batch_at(step)),
-        facts={"data": counts, "tokenizer": tokenizer.digest},
+        facts={"data": counts, "tokenizer": tokenizer.digest, "frozen": dict(frozen)},
     )
 
 
-def load_policy(config: Any, tokenizer: Any) -> tuple[Any, Any]:
-    """The model to train: from a checkpoint, or with random weights from a call string."""
-    if not is_call(config.model):
-        return checkpoint.load(config.model)
+def new_policy(config: Any, tokenizer: Any) -> tuple[Any, Any]:
+    """A model with random weights, from a call string."""
     model = resolve(config.model, "prefjax.models")(vocab=tokenizer.vocab_size, positions=config.data.max_length)
     return model, models.init(model, jax.random.key(config.seed))
+
+
+def check_fit(nets: dict[str, Any], tokenizer: Any, max_length: int) -> None:
+    """Raises ConfigError unless every model knows the tokenizer's ids and has room for the rows."""
+    for name, net in nets.items():
+        if tokenizer.vocab_size > net.config.vocab:
+            raise ConfigError(
+                f"the tokenizer has {tokenizer.vocab_size} ids and the {name} model knows {net.config.vocab}: "
+                "config.tokenizer should be the one the model was trained with"
+            )
+        if max_length > net.config.positions:
+            raise ConfigError(
+                f"config.data.max_length is {max_length}; it should be at most {net.config.positions}, "
+                f"the positions of the {name} model"
+            )
 
 
 def train(config: Any, workdir: str | Path) -> TrainState:
@@ -69,9 +90,10 @@ def train(config: Any, workdir: str | Path) -> TrainState:
     Raises:
       PrefjaxError: a setting, row, number or checkpoint that a user can mend; `FAILED.json` keeps the message.
     """
-    run = setup(config)
-    record = Record(Path(workdir), config.to_dict(), run.facts)
+    record = Record(Path(workdir), config.to_dict())
     try:
+        run = setup(config, record.facts.get("frozen"))
+        record.begin(run.facts)
         models.save_config(record.workdir / checkpoint.MODEL_FOLDER, run.nets["policy"])
         run.tokenizer.save(record.workdir / checkpoint.MODEL_FOLDER)
         state = fit(run, record)
@@ -86,7 +108,7 @@ def fit(run: Setup, record: Record) -> TrainState:
     """The loop over steps: update, and log, evaluate and save when due."""
     config, key = run.config, jax.random.key(run.config.seed)
     step, meter = run.parallel.update(one_step(run.algorithm.step)), Meter(record)
-    evals = {name: resolve(text, "prefjax.evals")(run) for name, text in config.evals.items()}
+    evals = {name: resolve(text, "prefjax.evals")(run) for name, text in config.evals.items() if text}
     state = run.parallel.place(run.algorithm.init(key, run.params))
     with checkpoint.manager(record.workdir, config.keep) as checkpoints:
         state = checkpoint.restore(checkpoints, state)
@@ -100,12 +122,13 @@ def fit(run: Setup, record: Record) -> TrainState:
                 meter.add(at, metrics)
                 if due(at, config.log_every, config.steps):
                     advance(at, meter.turn())
-                if due(at, config.checkpoint_every, config.steps):
-                    meter.flush()
-                    checkpoint.save(checkpoints, state)
                 if due(at, config.eval_every, config.steps):
                     meter.flush()
                     evaluate(evals, state, run.frozen, record)
+                    meter.skip()
+                if due(at, config.checkpoint_every, config.steps):  # last: a checkpoint vouches for the record up to it
+                    meter.flush()
+                    checkpoint.save(checkpoints, state)
         meter.flush()
     return state
 

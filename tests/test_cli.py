@@ -52,7 +52,9 @@ def test_help_answers_within_a_second_and_imports_no_jax():
             "dpo_loss",
         ),
         (["sample", "--model={}"], "nothing to complete"),
+        (["sample", "--model={}", "--prompt=x", "--temperature=-1"], "temperature is -1.0; it should be 0 or more"),
         (["check", "x.jsonl", "--field", "prompt"], "OURS=THEIRS"),
+        (["check", "x.jsonl", "--layout=table"], "layout: expected one of pairs, demos"),
     ],
 )
 def test_mistakes_are_one_message_and_exit_2(argv, message, capsys, workdir):
@@ -138,8 +140,26 @@ def test_check_exits_3_when_a_row_is_refused(tmp_path, capsys):
     assert f"{file}:2: rejected: chosen equals rejected" in capsys.readouterr().out
 
 
+def test_check_takes_a_layout_and_joins_fields(tmp_path, capsys):
+    file = tmp_path / "demos.jsonl"
+    file.write_text('{"instruction": "a", "input": "b", "response": "c"}\n')
+    assert main(["check", str(file), "--layout=demos", "--field=prompt=instruction+input"]) == 0
+    assert "1 rows: 1 usable, 0 refused" in capsys.readouterr().out
+
+
+def test_sample_writes_what_fits_by_default(workdir, capsys):
+    assert main(["sample", f"--model={workdir}", "--prompt=Why?"]) == 0
+    assert "> Why?" in capsys.readouterr().out
+
+
+def test_doctor_says_so_when_the_step_is_wrong(monkeypatch, capsys):
+    monkeypatch.setattr("prefjax.plan.doctor", lambda: ("WRONG", False))
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().out == "WRONG\n"
+
+
 def test_doctor_takes_a_step(capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "DPO loss 0.693147" in out
-    assert out.rstrip().endswith("ok")
+    assert " ok in " in out

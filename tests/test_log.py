@@ -17,7 +17,9 @@ def lines(workdir, name="metrics.jsonl"):
 
 @pytest.fixture
 def record(tmp_path):
-    return Record(tmp_path, base().to_dict(), {"data": {"rows": 3}})
+    record = Record(tmp_path, base().to_dict())
+    record.begin({"data": {"rows": 3}})
+    return record
 
 
 def step(total, weight=1.0, finite=1.0):
@@ -50,24 +52,37 @@ def test_resume_forgets_what_will_be_written_again(record, tmp_path):
     for at in (1, 2, 3):
         record.metrics(at, {"x": float(at)})
         record.samples(at, [{"response": "a"}, {"response": "b"}])
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "x"')  # cut by a kill
     record.resume(2)
     assert [row["step"] for row in lines(tmp_path)] == [1, 2]
     assert [row["step"] for row in lines(tmp_path, "samples.jsonl")] == [1, 1, 2, 2]
 
 
+def test_a_run_that_starts_again_starts_its_record_again(record, tmp_path):
+    record.metrics(0, {"x": 0.0})
+    record.resume(0)
+    assert lines(tmp_path) == []
+
+
 def test_length_and_cadence_may_change_and_nothing_else(record, tmp_path):
     c = base()
     c.steps, c.log_every, c.keep = 7, 3, 9
-    Record(tmp_path, c.to_dict(), {})
+    Record(tmp_path, c.to_dict())
     c.seed = 1
+    record.close()
     with pytest.raises(ConfigError, match="seed: 0 there, 1 asked for"):
-        Record(tmp_path, c.to_dict(), {})
+        Record(tmp_path, c.to_dict())
+    assert (tmp_path / "DONE").exists()  # refused, and nothing touched
 
 
 def test_a_run_ends_as_done_or_as_failed(record, tmp_path):
     record.close(ValueError("why"))
     assert json.loads((tmp_path / "FAILED.json").read_text()) == {"error": "ValueError", "message": "why"}
-    Record(tmp_path, base().to_dict(), {}).close()
+    again = Record(tmp_path, base().to_dict())
+    assert again.facts["data"] == {"rows": 3}
+    again.begin({})
+    again.close()
     assert (tmp_path / "DONE").exists()
     assert not (tmp_path / "FAILED.json").exists()
 
@@ -77,7 +92,8 @@ def test_wandb_mirrors_offline(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     c = base()
     c.wandb = True
-    record = Record(tmp_path, c.to_dict(), {})
+    record = Record(tmp_path, c.to_dict())
+    record.begin({})
     record.metrics(1, {"train/loss": 0.5})
     record.close()
     assert list((tmp_path / "wandb").glob("offline-run-*"))

@@ -9,7 +9,7 @@ import pytest
 
 from prefjax import mesh, models
 from prefjax.algorithms import dpo, reward, sft
-from prefjax.config import base, numbers
+from prefjax.config import base, hparams
 from prefjax.data import rows
 from prefjax.data.batches import batches
 from prefjax.errors import ConfigError
@@ -43,13 +43,13 @@ def run(params, name, parallel="jit", sizes=(1, 1, 1), accumulate=1, steps=2):
         rows.demos(desk.demos(n=64), TOKENIZER, 80) if name == "sft" else rows.pairs(desk.pairs(n=64), TOKENIZER, 80)
     )
     batch_at = batches(table, 16, 80, seed=0, microbatches=accumulate, shards=way.shards)
-    algorithm = make.make(c, {"policy": MODEL, "reference": MODEL})
-    hparams = {path: jnp.float32(number) for path, number in numbers(c).items()}
+    net = models.computing(MODEL, shards=way.blocks)
+    algorithm = make.make(c, {"policy": net, "reference": net})
     state = way.place(algorithm.init(jax.random.key(1), params))
     frozen = way.place({"reference": params})
     step = way.update(one_step(algorithm.step))
     for at in range(steps):
-        state, metrics = step(state, frozen, hparams, way.deal(batch_at(at)), jax.random.key(2))
+        state, metrics = step(state, frozen, hparams(c), way.deal(batch_at(at)), jax.random.key(2))
     return state.params, metrics, state
 
 
@@ -72,6 +72,23 @@ def test_eight_devices_are_one(params, single, name, parallel, sizes, accumulate
     one, many = single(name), run(params, name, parallel, sizes, accumulate)
     close(many[0], one[0])
     close(many[1], one[1])
+
+
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_the_work_is_shared_among_the_devices(params, parallel):
+    def flops(way_of, devices):
+        c = base()
+        c.loss, c.parallel, c.mesh.data = "sft_loss()", way_of, devices
+        way = mesh.make(c)
+        net = models.computing(MODEL, shards=way.blocks)
+        table, _ = rows.demos(desk.demos(n=64), TOKENIZER, 80)
+        batch = way.deal(batches(table, 64, 80, seed=0, shards=way.shards)(0))
+        algorithm = sft.make(c, {"policy": net})
+        state = way.place(algorithm.init(jax.random.key(1), params))
+        step = way.update(one_step(algorithm.step)).lower(state, {}, hparams(c), batch, jax.random.key(2))
+        return step.compile().cost_analysis()["flops"]
+
+    assert flops(parallel, 8) < 1.5 / 8 * flops("jit", 1)
 
 
 def test_the_rules_lay_parameters_out_over_the_mesh(params):
@@ -113,8 +130,7 @@ def test_a_step_lowers_for_other_platforms(params, name, platform):
         rows.demos(desk.demos(n=64), TOKENIZER, 80) if name == "sft" else rows.pairs(desk.pairs(n=64), TOKENIZER, 80)
     )
     algorithm = make.make(c, {"policy": MODEL, "reference": MODEL})
-    hparams = {path: jnp.float32(number) for path, number in numbers(c).items()}
     state, batch = algorithm.init(jax.random.key(1), params), batches(table, 16, 80, seed=0)(0)
-    arguments = (state, {"reference": params}, hparams, batch, jax.random.key(2))
+    arguments = (state, {"reference": params}, hparams(c), batch, jax.random.key(2))
     exported = jax.export.export(jax.jit(algorithm.step), platforms=[platform])(*arguments)
     assert exported.platforms == (platform,)

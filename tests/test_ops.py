@@ -21,9 +21,9 @@ def test_token_logps_scores_the_token_at_t_given_those_before():
             assert logps[b, t] == pytest.approx(table[b, t - 1, tokens[b, t]], rel=1e-5)
 
 
-@pytest.mark.parametrize("chunk", [None, 1, 4, 7, 1000])
-@pytest.mark.parametrize("shape", [(3, 9), (2, 2, 6)])
-def test_chunked_token_logps_is_token_logps_of_the_masked_tokens(chunk, shape):
+@pytest.mark.parametrize(("chunk", "groups"), [(None, 1), (1, 1), (4, 1), (7, 1), (1000, 1), (4, 2), (None, 2)])
+@pytest.mark.parametrize("shape", [(4, 9), (2, 2, 6)])
+def test_chunked_token_logps_is_token_logps_of_the_masked_tokens(chunk, groups, shape):
     key = jax.random.key(1)
     hidden, head = jax.random.normal(key, (*shape, 5)), jax.random.normal(key, (11, 5))
     tokens, mask = jax.random.randint(key, shape, 0, 11), jax.random.bernoulli(key, 0.4, shape)
@@ -33,11 +33,24 @@ def test_chunked_token_logps_is_token_logps_of_the_masked_tokens(chunk, shape):
         return jnp.where(mask, logps, 0)
 
     def chunked(hidden, head):
-        return ops.chunked_token_logps(hidden, head, tokens, mask, chunk=chunk)
+        return ops.chunked_token_logps(hidden, head, tokens, mask, chunk=chunk, groups=groups)
 
     np.testing.assert_allclose(jax.jit(chunked)(hidden, head), plain(hidden, head), atol=1e-5)
     ours, theirs = (jax.grad(lambda h, w, f=f: jnp.sum(f(h, w) ** 2), (0, 1))(hidden, head) for f in (chunked, plain))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, theirs)
+
+
+def test_the_gradient_of_the_head_is_summed_in_its_own_type():
+    """In bfloat16 a sum over hundreds of chunks would lose its small terms."""
+    key = jax.random.key(0)
+    hidden, head = jax.random.normal(key, (4, 65, 8)), jax.random.normal(key, (16, 8))
+    tokens, mask = jax.random.randint(key, (4, 65), 0, 16), jnp.ones((4, 65), bool)
+    total = lambda head, hidden, chunk: jnp.sum(ops.chunked_token_logps(hidden, head, tokens, mask, chunk=chunk))
+    exact = jax.grad(total)(head, hidden, None)
+    for chunk in (256, 1):
+        half = jax.grad(total)(head, hidden.astype(jnp.bfloat16), chunk)
+        assert half.dtype == jnp.float32
+        assert jnp.linalg.norm(half - exact) < 5e-3 * jnp.linalg.norm(exact)
 
 
 def test_chunked_token_logps_of_nothing_is_zero():

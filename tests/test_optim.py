@@ -7,8 +7,9 @@ import optax
 import pytest
 
 from prefjax import models, optim
-from prefjax.algorithms import dpo, sft
-from prefjax.config import base, numbers
+from prefjax.algorithms import dpo, reward, sft
+from prefjax.config import base, hparams
+from prefjax.errors import ConfigError
 from prefjax.types import Demos, Pairs, Sequences
 
 MODEL = models.llama(vocab=32, width=16, layers=2, heads=2)
@@ -29,10 +30,6 @@ def sequences(shape, seed=0):
 
 def pairs(rows=8):
     return Pairs(sequences((rows, 2, 12)), np.ones(rows, np.float32))
-
-
-def hparams(config):
-    return {path: jnp.float32(number) for path, number in numbers(config).items()}
 
 
 def close(a, b, **tolerance):
@@ -154,6 +151,39 @@ def test_vmap_over_four_betas_is_four_runs_from_one_compilation(params):
         close(jax.tree.map(lambda x, r=run_: x[r], states.params), state.params, rtol=1e-4, atol=1e-5)
         close(metrics["loss"].value[run_], single["loss"].value, rtol=1e-5)
     assert sum(traces) == 2  # four betas, one after the other: one compilation more
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "loss", "batch", "message"),
+    [
+        ("dpo", "ipo_loss()", {"target": 0.5}, r"takes no target: config.data.rows should be 'pairs\(soft=False\)'"),
+        ("reward", "mine_loss()", {"margin": 1.0}, r"takes no margin: .* 'pairs\(margin_per_grade=0.0\)'"),
+        ("dpo", "sft_loss()", {}, r"'sft_loss\(\)' does not fit config.algorithm 'dpo': too many positional"),
+        ("reward", "dpo_loss()", {}, r"'dpo_loss\(\)' does not fit config.algorithm 'reward': missing .*'ref_logps'"),
+        ("sft", "sft_loss()", {}, r"'sft' eats Demos, got Pairs: config.data.rows should be 'demos\(\)'"),
+    ],
+)
+def test_a_loss_and_a_batch_must_fit_the_algorithm(params, algorithm, loss, batch, message):
+    config = base()
+    config.algorithm = algorithm
+    config.loss = loss.replace("mine_loss", f"{__name__}:mine_loss")
+    batch = pairs()._replace(**{name: np.full(8, x, np.float32) for name, x in batch.items()})
+    with pytest.raises(ConfigError, match=message):
+        run({"dpo": dpo, "reward": reward, "sft": sft}[algorithm].make, config, params, batch)
+
+
+def mine_loss(rewards, *, where):
+    raise AssertionError("never called")
+
+
+def test_dpo_eats_pairs(params):
+    with pytest.raises(ConfigError, match="'dpo' eats Pairs, got Demos"):
+        run(dpo.make, base(), params, Demos(sequences((8, 12)), np.ones(8, np.float32)))
+
+
+def test_dpo_without_a_reference_says_how_to_set_it():
+    with pytest.raises(ConfigError, match="config.frozen.reference is not set; .* c.frozen.reference = c.model"):
+        dpo.make(base(), {"policy": MODEL})
 
 
 def test_a_mistyped_accumulate_is_named(params):

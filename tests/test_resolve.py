@@ -35,6 +35,30 @@ def test_numbers_are_traced_and_words_are_static():
     assert optimizer.words == {"nesterov": True}
 
 
+def as_strings(x, *, count: "int", size: "int | None" = None, rate: "float | Unknown" = 0.0, both: "int | float" = 0):  # noqa: F821
+    return count
+
+
+def test_annotations_may_be_strings():
+    call = resolve(f"{__name__}:as_strings(count=1, size=2, rate=3, both=4)")
+    assert call.words == {"count": 1, "size": 2}
+    assert call.numbers == {"rate": 3.0, "both": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({}, r"'llama\(width=96, layers=3\)': missing .*'heads'"), ({"heads": 4, "depth": 1}, r"layers=3\)': .*'depth'")],
+)
+def test_a_call_that_does_not_bind_is_named_with_its_keyword(given, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve("llama(width=96, layers=3)", "prefjax.models")(vocab=8, **given)
+
+
+def test_an_unknown_algorithm_is_answered_with_those_there_are():
+    with pytest.raises(ConfigError, match="did you mean 'reward'"):
+        resolve("rewards", "prefjax.algorithms")
+
+
 def test_a_call_calls_with_its_keywords():
     schedule = resolve("constant(warmup=3)", "prefjax.optim")(100)
     assert [float(schedule(step)) for step in (0, 1, 2, 3, 99)] == [0.25, 0.5, 0.75, 1.0, 1.0]

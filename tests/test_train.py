@@ -136,6 +136,41 @@ def test_a_reference_names_a_step(sft_run, tmp_path):
         checkpoint.load(f"{tmp_path}/nowhere")
 
 
+def test_the_averaged_copy_is_a_reference_of_its_own(tmp_path):
+    c = sft_config(steps=2)
+    c.optim.ema = 0.5
+    state = train(c, tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, checkpoint.load(f"{tmp_path}:ema")[1], state.carry["ema"])
+    jax.tree.map(np.testing.assert_array_equal, checkpoint.load(f"{tmp_path}@2")[1], state.params)
+    assert checkpoint.pin(f"{tmp_path}:ema") == f"{tmp_path}@2:ema"
+
+
+def test_an_averaged_copy_that_was_not_kept_is_an_error(sft_run):
+    with pytest.raises(CheckpointError, match="the run kept no averaged copy"):
+        checkpoint.load(f"{sft_run[0]}:ema")
+
+
+def test_a_resumed_run_keeps_its_reference(sft_run, tmp_path):
+    reference = tmp_path / "sft"
+    train(sft_config(steps=1), reference)
+    c = dpo_config(reference)
+    c.steps = 1
+    train(c, tmp_path / "dpo")
+    facts = json.loads((tmp_path / "dpo" / "run.json").read_text())
+    assert facts["frozen"] == {"reference": f"{reference}@1"}
+    train(sft_config(steps=2), reference)  # it moves on
+    c.steps = 2
+    train(c, tmp_path / "dpo")
+    assert json.loads((tmp_path / "dpo" / "run.json").read_text())["frozen"] == facts["frozen"]
+
+
+def test_a_tokenizer_of_another_model_is_refused(sft_run, tmp_path):
+    c = dpo_config(sft_run[0])
+    c.data.max_length = 500
+    with pytest.raises(ConfigError, match="config.data.max_length is 500; it should be at most 80"):
+        train(c, tmp_path)
+
+
 def test_a_state_of_another_shape_is_refused(sft_run, tmp_path):
     c = sft_config(steps=1)
     train(c, tmp_path)
@@ -154,7 +189,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(sft_run, tmp_pat
     monkeypatch.syspath_prepend(tmp_path)
     c = dpo_config(sft_run[0])
     c.loss = "mine:broken_loss()"  # a loss from anywhere, by its call string
-    with pytest.raises(NonFiniteError, match=r"step 1: .*loss.* not finite; the parameters are those before it"):
+    with pytest.raises(NonFiniteError, match=r"step 1: .*loss.* not finite; the step was left out"):
         train(c, tmp_path / "run")
     failure = json.loads((tmp_path / "run" / "FAILED.json").read_text())
     assert failure["error"] == "NonFiniteError"

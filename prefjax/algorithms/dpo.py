@@ -5,14 +5,15 @@ from typing import Any
 import jax
 
 from prefjax import models, optim
-from prefjax.algorithms.reward import pair_keywords
-from prefjax.resolve import keywords, resolve
-from prefjax.types import Algorithm
+from prefjax.errors import ConfigError
+from prefjax.types import Algorithm, Pairs
 
 
 def make(config: Any, nets: models.Models) -> Algorithm:
     """Trains `nets["policy"]` against `frozen["reference"]` on `Pairs` with the loss named by `config.loss`."""
-    call = resolve(config.loss, "prefjax.losses")
+    if "reference" not in nets:
+        raise ConfigError("config.frozen.reference is not set; it should be a model: c.frozen.reference = c.model")
+    loss = optim.loss_of(config)
 
     def loss_fn(params, frozen, hparams, batch, key):
         sequences = batch.sequences
@@ -20,7 +21,6 @@ def make(config: Any, nets: models.Models) -> Algorithm:
         ref_logps = batch.ref_logps
         if ref_logps is None:
             ref_logps = jax.lax.stop_gradient(models.logps(nets["reference"], frozen["reference"], sequences))
-        knobs = call.words | keywords(hparams, "loss") | pair_keywords(batch)
-        return call.function(logps, ref_logps, sequences.response, where=batch.weight > 0, **knobs)
+        return loss(hparams, batch, logps, ref_logps, sequences.response)
 
-    return optim.algorithm(loss_fn, config)
+    return optim.algorithm(loss_fn, config, Pairs)

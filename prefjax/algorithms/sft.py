@@ -3,17 +3,15 @@
 from typing import Any
 
 from prefjax import models, optim
-from prefjax.resolve import keywords, resolve
-from prefjax.types import Algorithm
+from prefjax.types import Algorithm, Demos
 
 
 def make(config: Any, nets: models.Models) -> Algorithm:
     """Trains `nets["policy"]` on `Demos` with the loss named by `config.loss`."""
-    call = resolve(config.loss, "prefjax.losses")
+    loss = optim.loss_of(config)
 
     def loss_fn(params, frozen, hparams, batch, key):
         logps = models.logps(nets["policy"], params, batch.sequences)
-        knobs = call.words | keywords(hparams, "loss")
-        return call.function(logps, batch.sequences.response, where=batch.weight > 0, **knobs)
+        return loss(hparams, batch, logps, batch.sequences.response)
 
-    return optim.algorithm(loss_fn, config)
+    return optim.algorithm(loss_fn, config, Demos)

@@ -1,5 +1,6 @@
 """What a config's strings name: tokenizers, records, rows."""
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -10,12 +11,14 @@ from prefjax.data.tokenizer import Tokenizer
 from prefjax.errors import ConfigError, DataError
 from prefjax.resolve import is_call, resolve
 
+_log = logging.getLogger(__name__)
+
 
 def tokenizer(reference: str) -> Tokenizer:
     """The tokenizer of a Hugging Face folder, of a workdir, or that a call string makes."""
     if is_call(reference):
         return resolve(reference)()
-    folder = Path(os.path.expandvars(re.sub(r"@\d+$", "", reference))).expanduser()
+    folder = Path(os.path.expandvars(re.sub(r"(@\d+)?(:ema)?$", "", reference))).expanduser()
     if not folder.is_dir():
         raise ConfigError(f"tokenizer: {folder} is no folder")
     return Tokenizer.load(folder / "model" if (folder / "model").is_dir() else folder)
@@ -35,11 +38,16 @@ def records(source: str) -> list[Record]:
 
 
 def load(source: str, kind: str, tokenizer: Tokenizer, max_length: int) -> tuple[rows.Rows, rows.Counts]:
-    """The rows of a source, and counts of what was dropped.
+    """The rows of a source, and counts of what was dropped, which is logged too.
 
     Args:
       source: as in `records`.
       kind: call string of `prefjax.data.rows`: "pairs()", "demos()" or "prompts()".
       tokenizer, max_length: as there.
     """
-    return resolve(kind, "prefjax.data.rows")(records(source), tokenizer, max_length)
+    table, counts = resolve(kind, "prefjax.data.rows")(records(source), tokenizer, max_length)
+    dropped = {what: n for what, n in counts.items() if what.startswith("dropped")}
+    if dropped:
+        told = ", ".join(f"{n} {what}" for what, n in dropped.items())
+        _log.warning("%s: %d rows, and %s (data.max_length is %d)", source, counts["rows"], told, max_length)
+    return table, counts

@@ -6,7 +6,6 @@ alone. A prompt is a text or a list of `{"role", "content"}` messages; an answer
 besides is in `OPTIONAL`.
 """
 
-import difflib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 from prefjax.data.lines import Fixes, Problem, Refused, expand, kind_of, note, objects, quote
 from prefjax.data.warn import Warner
 from prefjax.errors import ConfigError
+from prefjax.resolve import nearest
 
 Record = dict[str, Any]
 Names = dict[str, str]  # field of a record -> the file's own name for it
@@ -58,9 +58,7 @@ def field_map(**names: str | tuple[str, ...]) -> Convert:
     """
     for name in names:
         if name not in FIELDS:
-            close = difflib.get_close_matches(name, FIELDS, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"records have {', '.join(FIELDS)}"
-            raise ConfigError(f"no field {name!r} in a record; {hint}")
+            raise ConfigError(f"no field {name!r} in a record; {nearest(name, FIELDS)}")
     sources = {field: names.get(field, field) for field in FIELDS}
     shown = {field: "+".join(source) for field, source in names.items() if not isinstance(source, str)}
     shown |= {field: source for field, source in names.items() if isinstance(source, str)}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prefjax.data.records import Record
+from prefjax.data.records import NEEDED, Record
 from prefjax.data.tokenizer import Encoded, Prompt, Tokenizer
 from prefjax.errors import ConfigError, DataError
 
@@ -71,11 +71,12 @@ def pairs(
 
     Raises:
       ConfigError: a ranking without `expand_rankings`.
-      DataError: no usable rows.
+      DataError: a record lacks a field, or no usable rows.
     """
     rows = _Builder()
     target, margin = array("f"), array("f")
     for index, record in enumerate(records):
+        _require(record, index, "pairs", *(("prompt",) if "ranking" in record else NEEDED["pairs"]))
         if "ranking" in record and not expand_rankings:
             raise ConfigError(f"record {index} is a ranking: expand_rankings=True makes pairs of it")
         for chosen, rejected in _ranked_pairs(record["ranking"]) if "ranking" in record else [_sides(record)]:
@@ -97,6 +98,7 @@ def demos(records: Iterable[Record], tokenizer: Tokenizer, max_length: int) -> t
     """Demonstrations, and texts without a prompt, as rows; the longer ones are dropped, never cut."""
     rows = _Builder()
     for index, record in enumerate(records):
+        _require(record, index, "demos", "response")
         if "prompt" in record:
             encoded = _encode(tokenizer, index, record["prompt"], record["response"])
         else:
@@ -110,8 +112,15 @@ def prompts(records: Iterable[Record], tokenizer: Tokenizer, max_length: int) ->
     """Prompts to sample from, of any records that have them, as rows; those over `max_length` are dropped."""
     rows = _Builder()
     for index, record in enumerate(records):
+        _require(record, index, "prompts", "prompt")
         rows.add(index, max_length, tokenizer.encode_prompt(record["prompt"]))
     return rows.build(max_length)
+
+
+def _require(record: Record, index: int, kind: str, *fields: str) -> None:
+    for field in fields:
+        if field not in record:
+            raise DataError(f"{kind}(): record {index} has no {field!r}; it has {', '.join(record)}")
 
 
 def _encode(tokenizer: Tokenizer, index: int, prompt: Prompt, response: str) -> Encoded:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from prefjax import ops
+from prefjax.errors import ConfigError
 from prefjax.types import Params, Sequences
 
 Transformer = Any  # prefjax.models.transformer.Transformer, not imported here
@@ -46,15 +47,24 @@ def save_config(folder: str | PathLike, model: Transformer, extra: dict[str, Any
     huggingface.save_config(folder, model, extra)
 
 
-def computing(model: Transformer, dtype: str = "float32", remat: bool = False) -> Transformer:
-    """`model` with another dtype of computation ("float32", "bfloat16") and activations recomputed or kept."""
-    return model.clone(dtype=dtype, remat=remat)
+def computing(model: Transformer, dtype: str = "float32", remat: bool = False, shards: int = 1) -> Transformer:
+    """`model` with another way to compute.
+
+    Args:
+      model: any.
+      dtype: of the computation, "float32" or "bfloat16".
+      remat: whether activations are recomputed in the backward pass.
+      shards: blocks in which the rows of a batch are dealt to devices.
+    """
+    return model.clone(dtype=dtype, remat=remat, shards=shards)
 
 
 def logps(model: Transformer, params: Params, sequences: Sequences) -> jax.Array:
     """Log-probability, in nats, of every response token given all before it: `[..., T]`, 0 outside the response."""
     hidden = model.apply(params, sequences.tokens, packing=sequences.packing, method="hidden")
-    return ops.chunked_token_logps(hidden, model.head(params), sequences.tokens, sequences.response)
+    return ops.chunked_token_logps(
+        hidden, model.head(params), sequences.tokens, sequences.response, groups=model.shards
+    )
 
 
 def init(model: Transformer, key: jax.Array, heads: tuple[str, ...] = ("lm",)) -> Params:
@@ -70,9 +80,14 @@ def init(model: Transformer, key: jax.Array, heads: tuple[str, ...] = ("lm",)) -
 
 
 def add_score_head(params: Params, model: Transformer, key: jax.Array) -> Params:
-    """Parameters of a reward model or critic from those of a language model, without its own output embedding."""
-    trunk = {name: tree for name, tree in params["params"].items() if name != "lm_head"}
-    return {"params": trunk | {"score_head": _init(model, key, "score")["score_head"]}}
+    """Parameters of a reward model or critic from those of a language model, without its own output embedding.
+
+    A score head that they hold already is kept.
+    """
+    trees = {name: tree for name, tree in params["params"].items() if name != "lm_head"}
+    if "score_head" not in trees:
+        trees["score_head"] = _init(model, key, "score")["score_head"]
+    return {"params": trees}
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
@@ -104,6 +119,9 @@ def llama(
       tied: whether the input embedding is the output embedding too.
       qkv_bias: whether queries, keys and values have biases.
       rope_theta: base of the rotary frequencies.
+
+    Raises:
+      ConfigError: sizes that make no model.
     """
     kinds = {"norm": "rms", "gated": True, "qkv_bias": qkv_bias, "out_bias": False, "mlp_bias": False}
     sizes = {"vocab": vocab, "width": width, "layers": layers, "heads": heads, "positions": positions, "tied": tied}
@@ -119,9 +137,16 @@ def gpt2(
     return _model(**sizes, **kinds, kv_heads=heads, mlp=mlp or 4 * width)
 
 
-def _model(*, width, heads, **settings):
+def _model(**settings):
     from prefjax.models.transformer import Transformer, TransformerConfig
 
+    for name in ("vocab", "width", "layers", "heads", "kv_heads", "mlp", "positions"):
+        if not isinstance(settings[name], int) or settings[name] < 1:
+            raise ConfigError(f"{name} must be a whole number, 1 or more: got {settings[name]!r}")
+    width, heads = settings["width"], settings["heads"]
     if width % heads:
-        raise ValueError(f"heads must divide width: got heads {heads} and width {width}")
-    return Transformer(TransformerConfig(width=width, heads=heads, head_size=width // heads, eps=1e-5, **settings))
+        raise ConfigError(f"heads must divide width: got heads {heads} and width {width}")
+    try:
+        return Transformer(TransformerConfig(head_size=width // heads, eps=1e-5, **settings))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None

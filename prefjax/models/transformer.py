@@ -133,6 +133,7 @@ class Transformer(nn.Module):
     config: TransformerConfig
     dtype: str = "float32"  # of the computation
     remat: bool = False  # recompute the activations of a layer in the backward pass
+    shards: int = 1  # blocks in which the rows of a batch are dealt to devices
 
     def setup(self):
         c = self.config
@@ -210,8 +211,8 @@ class Transformer(nn.Module):
     # What follows is plain Python on the tree of parameters: no `apply`.
 
     def head(self, params: Params) -> jax.Array:
-        """The output embedding `[V, D]`, in the dtype of the computation."""
-        return params["params"]["embed" if self.config.tied else "lm_head"]["embedding"].astype(self.dtype)
+        """The output embedding `[V, D]`, float32."""
+        return params["params"]["embed" if self.config.tied else "lm_head"]["embedding"]
 
     def cast(self, params: Params) -> Params:
         """`params` as the computation reads them: what each use would cast is cast once, the rest stays float32."""

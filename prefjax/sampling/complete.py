@@ -36,7 +36,7 @@ def sample(
     key: jax.Array,
     *,
     n: int = 1,
-    max_new: int = 128,
+    max_new: int | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -44,18 +44,29 @@ def sample(
 ) -> Iterator[Samples]:
     """Samples `n` completions of every record's prompt, in batches of one shape.
 
+    Args:
+      model, params, tokenizer: as everywhere.
+      records: with a `prompt` each.
+      key: a new one for each call.
+      n: completions of each record, one after the other.
+      max_new: tokens of a completion at most; by default as many as all prompts leave room for, up to 128.
+      temperature, top_k, top_p: as in `prefjax.sampling.generate.generate`.
+      batch_size: completions at a time.
+
     Raises:
-      ConfigError: a prompt leaves no room for `max_new` tokens in the model's positions.
+      ConfigError: a prompt leaves no room for `max_new` tokens in the model's positions, or a setting is out of range.
     """
     prompts = [tokenizer.encode_prompt(record["prompt"]) for record in records]
-    width = -(-max(map(len, prompts)) // 16) * 16
-    longest = model.config.positions - max_new
-    if max(map(len, prompts)) > longest:
+    longest, positions = max(map(len, prompts)), model.config.positions
+    max_new = max(1, min(128, positions - longest)) if max_new is None else max_new
+    for name, value, least in (("n", n, 1), ("max_new", max_new, 1), ("temperature", temperature, 0)):
+        if not value >= least:
+            raise ConfigError(f"{name} is {value}; it should be {least} or more")
+    if longest > positions - max_new:
         raise ConfigError(
-            f"a prompt has {max(map(len, prompts))} tokens and max_new is {max_new}; "
-            f"the model has {model.config.positions} positions"
+            f"a prompt has {longest} tokens and max_new is {max_new}; the model has {positions} positions"
         )
-    width = min(width, longest)
+    width = min(-(-longest // 16) * 16, positions - max_new)
     order = np.repeat(np.arange(len(prompts)), n)
     rows = min(batch_size, len(order))
     order = np.pad(order, (0, -len(order) % rows), constant_values=-1)

@@ -146,3 +146,16 @@ def test_oasst_rankings_imply_754_pairs(real_data):
     records = readers.oasst(str(real_data / "oasst_rankings/ranked_groups.jsonl.gz"))
     template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
     assert rows.pairs(records, byte_tokenizer(chat_template=template), 10**6, expand_rankings=True)[0].size == 754
+
+
+@pytest.mark.parametrize(
+    ("kind", "record", "message"),
+    [
+        (rows.pairs, {"prompt": "a", "response": "b"}, r"pairs\(\): record 1 has no 'chosen'; it has prompt, response"),
+        (rows.demos, pair("a", "b", "c"), r"demos\(\): record 1 has no 'response'; it has prompt, chosen, rejected"),
+        (rows.prompts, {"response": "b"}, r"prompts\(\): record 1 has no 'prompt'; it has response"),
+    ],
+)
+def test_records_of_another_kind_are_named_with_what_they_lack(kind, record, message):
+    with pytest.raises(DataError, match=message):
+        kind([pair("a", "b", "c") | {"response": "d"}, record], TOK, 9)

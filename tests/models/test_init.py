@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from prefjax import models, ops
+from prefjax.errors import ConfigError
 from prefjax.types import Sequences
 
 MODEL = models.llama(vocab=64, width=32, layers=3, heads=4, tied=False)
@@ -54,5 +55,19 @@ def test_a_score_head_leaves_the_trunk_and_differs_by_key():
 
 
 def test_impossible_sizes_are_refused():
-    with pytest.raises(ValueError, match="heads must divide width: got heads 5 and width 32"):
-        models.gpt2(vocab=64, width=32, layers=1, heads=5)
+    sizes = {"vocab": 64, "width": 32, "layers": 1, "heads": 4}
+    for wrong, message in (
+        ({"heads": 5}, "heads must divide width: got heads 5 and width 32"),
+        ({"kv_heads": 3}, "kv_heads must divide heads: got 3 and 4"),
+        ({"heads": 32}, "rotary positions need an even head_size, got 1"),
+        ({"width": 32.0}, "width must be a whole number, 1 or more: got 32.0"),
+        ({"layers": 0}, "layers must be a whole number, 1 or more: got 0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            models.llama(**sizes | wrong)
+
+
+def test_a_score_head_that_is_there_is_kept():
+    params = models.init(MODEL, jax.random.key(0), ("lm", "score"))
+    again = models.add_score_head(params, MODEL, jax.random.key(1))
+    assert again["params"]["score_head"] is params["params"]["score_head"] and "lm_head" not in again["params"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from prefjax import models
+from prefjax.errors import ConfigError
 from prefjax.models.transformer import RopeScaling, Transformer, _turns
 
 SIZES = {"vocab": 37, "width": 16, "layers": 2, "heads": 4, "positions": 32}
@@ -165,5 +166,5 @@ def test_rows_longer_than_the_positions_are_refused():
 
 def test_a_model_is_its_settings():
     assert Transformer(LLAMA.config) == LLAMA and hash(LLAMA) == hash(Transformer(LLAMA.config))
-    with pytest.raises(ValueError, match="kv_heads must divide heads: got 3 and 4"):
+    with pytest.raises(ConfigError, match="kv_heads must divide heads: got 3 and 4"):
         models.llama(**SIZES, kv_heads=3)

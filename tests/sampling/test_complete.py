@@ -43,6 +43,20 @@ def test_a_response_holds_what_was_sampled_after_the_prompt(params):
     assert np.all((np.asarray(batch.logps[0]) < 0) == response)
 
 
+def test_completions_are_as_long_as_fits_unless_said(params):
+    longest = max(len(TOKENIZER.encode_prompt(record["prompt"])) for record in RECORDS)
+    (batch,) = sample(MODEL, params, TOKENIZER, RECORDS, KEY)
+    assert batch.sequences.tokens.shape[1] == MODEL.config.positions
+    found = complete(MODEL, params, TOKENIZER, RECORDS, KEY)
+    assert max(answer.length for answer in found) <= MODEL.config.positions - longest
+
+
+@pytest.mark.parametrize(("name", "value", "least"), [("n", 0, 1), ("max_new", 0, 1), ("temperature", -0.5, 0)])
+def test_settings_out_of_range_are_named(params, name, value, least):
+    with pytest.raises(ConfigError, match=f"{name} is {value}; it should be {least} or more"):
+        complete(MODEL, params, TOKENIZER, RECORDS, KEY, **{name: value})
+
+
 def test_no_room_to_answer_is_an_error_of_the_setting(params):
     with pytest.raises(ConfigError, match=r"a prompt has \d+ tokens and max_new is 60; the model has 64 positions"):
         complete(MODEL, params, TOKENIZER, RECORDS, KEY, max_new=60)

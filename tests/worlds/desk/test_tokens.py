@@ -53,7 +53,7 @@ def test_the_rendered_prompt_is_a_prefix_of_the_conversation(folder, tokenizer):
     ids, full = tokenizer.encode(prompt).ids, tokenizer.encode(conversation).ids
     assert full[: len(ids)] == ids
     assert (ids[0], ids[-1], full[-1]) == (3, 4, 1)
-    assert tokenizer.decode(full[len(ids) :]) == r["chosen"]
+    assert tokenizer.decode(full[len(ids) :]) == r["response"]
 
 
 def test_transformers_reads_the_folder(folder):
