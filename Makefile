@@ -21,10 +21,11 @@ test: $(VENV)/.dev lint
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m slow
 
-# Against transformers on torch, whose tested build is for Python 3.11.
+# Against transformers on torch, whose tested build is for Python 3.11; and the heart of the library under that Python.
 parity:
 	$(MAKE) VENV=.venv-parity PYTHON="$$(sh .ci/find-python 3.11)" .venv-parity/.parity
 	.venv-parity/bin/python -m pytest -q -n 2 -m parity
+	.venv-parity/bin/python -m pytest -q -n 2 tests/losses tests/test_ops.py tests/test_optim.py tests/test_train.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

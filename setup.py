@@ -25,26 +25,25 @@ CORE = [
     "tokenizers>=0.22,<0.24",
 ]
 EXTRAS = {
-    "hf": ["datasets>=4", "transformers>=5,<6"],
+    "hf": ["transformers>=5,<6"],
     "tfds": ["tensorflow-datasets>=4.9.10,<5"],
     "wandb": ["wandb>=0.31,<0.32"],
     "cuda12": ["jax[cuda12]"],
     "cuda13": ["jax[cuda13]"],
     "tpu": ["jax[tpu]"],
 }
-EXTRAS["parity"] = ["torch==2.13.0; python_version < '3.12'", *EXTRAS["hf"]]
+TEST = ["hypothesis>=6", "pytest>=8", "pytest-xdist>=3"]
+EXTRAS["parity"] = ["torch==2.13.0; python_version < '3.12'", *EXTRAS["hf"], *TEST]
 EXTRAS["dev"] = [
-    "hypothesis>=6",
     "ipykernel>=6",
     "nbclient>=0.10",
     "nbformat>=5",
     "pre-commit>=4",
-    "pytest>=8",
-    "pytest-xdist>=3",
     "ruff>=0.12",
-    "transformers>=5,<6",
     "ty",
+    *EXTRAS["hf"],
     *EXTRAS["wandb"],
+    *TEST,
 ]
 
 setup(

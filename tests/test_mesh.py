@@ -91,6 +91,12 @@ def test_the_work_is_shared_among_the_devices(params, parallel):
     assert flops(parallel, 8) < 1.5 / 8 * flops("jit", 1)
 
 
+def test_rows_that_cannot_be_dealt_are_scored_all_the_same(params):
+    batch = batches(rows.demos(desk.demos(n=8), TOKENIZER, 80)[0], 3, 80, seed=0)(0)
+    eight = models.logps(models.computing(MODEL, shards=8), params, batch.sequences)
+    np.testing.assert_allclose(eight, models.logps(MODEL, params, batch.sequences), rtol=1e-6)
+
+
 def test_the_rules_lay_parameters_out_over_the_mesh(params):
     _, _, state = run(params, "dpo", "jit", (2, 2, 2), steps=1)
     kernel = state.params["params"]["layers"]["up"]["kernel"]  # [L, D, H]

@@ -62,9 +62,8 @@ def computing(model: Transformer, dtype: str = "float32", remat: bool = False, s
 def logps(model: Transformer, params: Params, sequences: Sequences) -> jax.Array:
     """Log-probability, in nats, of every response token given all before it: `[..., T]`, 0 outside the response."""
     hidden = model.apply(params, sequences.tokens, packing=sequences.packing, method="hidden")
-    return ops.chunked_token_logps(
-        hidden, model.head(params), sequences.tokens, sequences.response, groups=model.shards
-    )
+    groups = 1 if len(sequences.tokens) % model.shards else model.shards
+    return ops.chunked_token_logps(hidden, model.head(params), sequences.tokens, sequences.response, groups=groups)
 
 
 def init(model: Transformer, key: jax.Array, heads: tuple[str, ...] = ("lm",)) -> Params:
