@@ -3,7 +3,7 @@
     prefjax train --config=configs/dpo.py[:seed] --workdir=runs/dpo --config.model=runs/sft
 
 The argument is the seed of the run and of its data. A minute on two CPU cores. Held-out loss: 0.69 before, 0.40 after,
-accuracy of the implicit rewards 0.84; of the answers, gold utility +1.3 and KL to the reference 1.6 nats.
+accuracy of the implicit rewards 0.84; of the answers, gold utility +1.0 to +1.3 and KL to the reference 2 nats.
 """
 
 from ml_collections import ConfigDict
