@@ -93,16 +93,17 @@ def chunked_token_logps(
     split = lambda x: jnp.moveaxis(x.reshape(groups, chunks, size, *x.shape[2:]), 1, 0)
     states, targets = jnp.take_along_axis(states, pick[..., None], axis=1), jnp.take_along_axis(targets, pick, axis=1)
 
-    @jax.checkpoint
     def score(states, targets):
         logits = jnp.einsum("gmd,vd->gmv", states, head.astype(states.dtype), preferred_element_type=jnp.float32)
         return _select_logp(logits, targets)
 
-    def body(_, xs):
-        states, targets, live = xs
+    @jax.checkpoint  # of the whole chunk: from inside `cond` a copy of the head would be kept for each
+    def score_live(states, targets, live):
         nothing = lambda states, targets: jnp.zeros(targets.shape, jnp.float32)
-        logps = jax.lax.cond(jnp.any(live[:, 0]), score, nothing, states, targets)
-        return None, jnp.where(live, logps, 0.0)
+        return jnp.where(live, jax.lax.cond(jnp.any(live[:, 0]), score, nothing, states, targets), 0.0)
+
+    def body(_, xs):
+        return None, score_live(*xs)
 
     _, logps = jax.lax.scan(body, None, (split(states), split(targets), split(live)))
     logps = jnp.moveaxis(logps, 0, 1).reshape(groups, -1)
