@@ -29,14 +29,8 @@ from prefjax.errors import ConfigError, NonFiniteError
 from prefjax.metrics import merge
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
-RESUMABLE = (
-    "steps",
-    "log_every",
-    "eval_every",
-    "checkpoint_every",
-    "keep",
-    "wandb",
-)  # settings a resumed run may change
+# Settings a resumed run may change. Schedules run to `steps`: with another value the rest of them bends to it.
+RESUMABLE = ("steps", "log_every", "eval_every", "checkpoint_every", "keep", "wandb")
 
 
 class Record:

@@ -36,10 +36,9 @@ class Parallel(NamedTuple):
     blocks: int  # of them, those that one program sees: all under jit, its own under pmap
     place: Callable[[Any], Any]  # state or frozen models -> the same, laid out
     deal: Callable[[Any], Any]  # a batch of numpy arrays -> arrays on the devices
-    update: Callable[
-        [Callable], Any
-    ]  # compiles f(state, frozen, hparams, batch, key) -> (state, metrics); donates state
-    measure: Callable[[Callable], Any]  # compiles f(state, frozen, hparams, batch, key) -> metrics
+    # Both compile a function of (state, frozen, hparams, batch, key).
+    update: Callable[[Callable], Any]  # one that returns (state, metrics); the state given is donated
+    measure: Callable[[Callable], Any]  # one that returns metrics
 
 
 def make(config: Any) -> Parallel:
@@ -102,10 +101,8 @@ def layout(tree: Any, mesh: jax.sharding.Mesh, rules: Rules = RULES) -> Any:
     def sharding(path, x):
         name = "/".join(str(getattr(key, "key", getattr(key, "name", key))) for key in path)
         axes = next(axes for pattern, axes in rules if re.search(pattern, name))
-        axes = axes if len(axes) == x.ndim else ()
-        fits = (
-            axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in zip(axes, x.shape, strict=False)
-        )
+        sizes = zip(axes, x.shape, strict=True) if len(axes) == x.ndim else ()
+        fits = (axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in sizes)
         return NamedSharding(mesh, PartitionSpec(*fits))
 
     return jax.tree_util.tree_map_with_path(sharding, tree)

@@ -28,7 +28,6 @@ def make(run: Setup, *, source: str, rows: str = "", batch_size: int = 64) -> Ca
     """
     c = run.config.data
     held_out, _ = load.load(source, rows or c.rows, run.tokenizer, c.max_length)
-
     split = {"microbatches": run.config.optim.accumulate, "shards": run.parallel.shards}
 
     @run.parallel.measure
