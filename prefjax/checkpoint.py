@@ -11,10 +11,9 @@ from typing import Any
 import jax
 
 from prefjax import models
+from prefjax.data.load import MODEL_FOLDER
 from prefjax.errors import CheckpointError
 from prefjax.types import Params, TrainState
-
-MODEL_FOLDER = "model"  # config.json and the tokenizer, as a Hugging Face folder without weights
 
 
 def manager(workdir: Path, keep: int = 2) -> Any:

@@ -17,6 +17,7 @@ usage: prefjax COMMAND [options]
   sample   write completions:       prefjax sample --model=REF --prompt="Why did retries rise?"
   export   to a Hugging Face folder: prefjax export --model=REF --out=DIR
   check    judge a pair file:       prefjax check FILE [--layout=demos] [--field prompt=request] [--tokenizer=REF]
+  prepare  a TensorFlow dataset:    prefjax prepare --source="pairs(path='pairs.jsonl')" --out=DIR
   doctor   versions, devices and a smoke step
 
 REF is a Hugging Face folder, a workdir (its newest checkpoint) or workdir@step.
@@ -157,7 +158,7 @@ def _export(argv: list[str]) -> None:
 
 def _check(argv: list[str]) -> int:
     parser = _parser("check", "Reads a file and prints counts and every problem. Exit 3 when a row is refused.")
-    parser.add_argument("file", help=".jsonl or .jsonl.gz")
+    parser.add_argument("file", help=".jsonl, .jsonl.gz, .parquet, a saved data set, or wildcards in quotes")
     field_help = "prompt=request, or prompt=instruction+input to join two"
     parser.add_argument("--field", action="append", default=[], metavar="OURS=THEIRS", help=field_help)
     parser.add_argument("--layout", default="pairs", help="pairs, demos, texts, prompts, or a reader such as hh")
@@ -181,6 +182,18 @@ def _check(argv: list[str]) -> int:
     return 3 if report.refused else 0
 
 
+def _prepare(argv: list[str]) -> None:
+    parser = _parser("prepare", "Writes the records of a source as a TensorFlow dataset of array records.")
+    parser.add_argument("--source", required=True, help="\"hh(path='pairs.jsonl.gz')\", or any other source")
+    parser.add_argument("--out", required=True, help="folder to write under")
+    options = parser.parse_args(argv)
+
+    from prefjax.data import load, tfds
+
+    folder = tfds.prepare(load.stream(options.source), options.out, description=options.source)
+    print(f"{folder}: read it with tfds(path={str(folder)!r})")
+
+
 def _doctor(argv: list[str]) -> int:
     _parser("doctor", "Prints versions and devices, and takes one step of training.").parse_args(argv)
     from prefjax import plan
@@ -199,5 +212,6 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "sample": _sample,
     "export": _export,
     "check": _check,
+    "prepare": _prepare,
     "doctor": _doctor,
 }

@@ -52,6 +52,7 @@ def setup(config: Any, frozen: Mapping[str, str] | None = None) -> Setup:
         algorithm=algorithm,
         parallel=parallel,
         batch_at=lambda step: parallel.deal(batch_at(step)),
+        prompts=rows.prompts,
         facts={"data": counts, "tokenizer": tokenizer.digest, "frozen": dict(frozen)},
     )
 
@@ -93,10 +94,11 @@ def train(config: Any, workdir: str | Path) -> TrainState:
     record = Record(Path(workdir), config.to_dict())
     try:
         run = setup(config, record.facts.get("frozen"))
+        evals = {name: resolve(text, "prefjax.evals")(run) for name, text in config.evals.items() if text}
         record.begin(run.facts)
-        models.save_config(record.workdir / checkpoint.MODEL_FOLDER, run.nets["policy"])
-        run.tokenizer.save(record.workdir / checkpoint.MODEL_FOLDER)
-        state = fit(run, record)
+        models.save_config(record.workdir / load.MODEL_FOLDER, run.nets["policy"])
+        run.tokenizer.save(record.workdir / load.MODEL_FOLDER)
+        state = fit(run, evals, record)
     except BaseException as error:
         record.close(error)
         raise
@@ -104,11 +106,10 @@ def train(config: Any, workdir: str | Path) -> TrainState:
     return state
 
 
-def fit(run: Setup, record: Record) -> TrainState:
+def fit(run: Setup, evals: dict[str, Callable], record: Record) -> TrainState:
     """The loop over steps: update, and log, evaluate and save when due."""
     config, key = run.config, jax.random.key(run.config.seed)
     step, meter = run.parallel.update(one_step(run.algorithm.step)), Meter(record)
-    evals = {name: resolve(text, "prefjax.evals")(run) for name, text in config.evals.items() if text}
     state = run.parallel.place(run.algorithm.init(key, run.params))
     with checkpoint.manager(record.workdir, config.keep) as checkpoints:
         state = checkpoint.restore(checkpoints, state)

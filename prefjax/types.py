@@ -112,4 +112,5 @@ class Setup(NamedTuple):
     algorithm: Algorithm
     parallel: Any  # how functions run on the devices: prefjax.mesh.Parallel
     batch_at: Callable[[int], Any]  # a pure function of the step: a batch on the devices
-    facts: dict[str, Any]  # what the record should say of the data: rows, drops
+    prompts: Any  # [rows] uint64: which prompts are trained on, so that an evaluation can keep off them
+    facts: dict[str, Any]  # what the record should say of the data: rows, drops; evaluations add theirs

@@ -34,7 +34,7 @@ def lines(workdir, name):
 def sft_run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "sft"
     c = sft_config()
-    c.evals.held_out = f"held_out(source={DEMOS!r}, batch_size=32)"
+    c.evals.held_out = f"held_out(source={DEMOS!r}, batch_size=32, allow_overlap=True)"
     state = train(c, workdir)
     return workdir, c, state
 
@@ -44,6 +44,7 @@ def test_a_run_leaves_its_record(sft_run):
     assert json.loads((workdir / "config.json").read_text()) == config.to_dict()
     facts = json.loads((workdir / "run.json").read_text())
     assert facts["data"] == {"rows": 64}
+    assert facts["held_out"] == {DEMOS: {"rows": 64, "prompts trained on": 64}}
     assert facts["versions"]["jax"] == jax.__version__
     metrics = lines(workdir, "metrics.jsonl")
     assert [(row["step"], "train/loss" in row) for row in metrics] == [(0, False), (2, True), (4, True), (4, False)]
@@ -62,7 +63,7 @@ def test_the_first_held_out_loss_is_that_of_a_uniform_guess(sft_run):
 def test_the_same_command_resumes_and_a_finished_run_stays_as_it_is(sft_run, tmp_path):
     whole, _, state = sft_run
     c = sft_config(steps=2)
-    c.evals.held_out = f"held_out(source={DEMOS!r}, batch_size=32)"
+    c.evals.held_out = f"held_out(source={DEMOS!r}, batch_size=32, allow_overlap=True)"
     train(c, tmp_path)
     c.steps = 4
     resumed = train(c, tmp_path)
@@ -200,6 +201,15 @@ def test_no_usable_data_is_an_error_of_the_data(tmp_path):
     c.data.max_length = 4
     with pytest.raises(DataError, match="no usable rows with max_length=4"):
         train(c, tmp_path)
+
+
+def test_held_out_prompts_that_are_trained_on_stop_the_run_before_it_starts(tmp_path):
+    c = sft_config()
+    c.evals.held_out = f"held_out(source={DEMOS!r})"
+    with pytest.raises(DataError, match=r"64 of 64 held-out rows have a prompt that is trained on, such as '.+'"):
+        train(c, tmp_path)
+    assert json.loads((tmp_path / "FAILED.json").read_text())["error"] == "DataError"
+    assert not (tmp_path / "run.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -66,13 +66,14 @@ class _Plan(NamedTuple):
 def _plan(rows: Rows, batch_size: int, max_length: int, microbatches: int, shards: int) -> _Plan:
     if batch_size < 1 or batch_size % (microbatches * shards):
         raise ConfigError(f"batch_size: expected a positive multiple of {microbatches * shards}, got {batch_size}")
-    parts = np.diff(rows.offsets)
-    longest = int((parts[:, 0] + parts[:, 1:].max(axis=1, initial=0)).max())
+    prompt = rows.offsets[:, 1] - rows.offsets[:, 0]
+    responses = (rows.offsets[:, j + 1] - rows.offsets[:, j] for j in range(1, rows.responses + 1))
+    longest = int(max((prompt + response).max() for response in responses) if rows.responses else prompt.max())
     if longest > max_length:
         raise ConfigError(f"max_length: the longest row has {longest} tokens, got {max_length}")
     length = min(max_length, _round_up(longest, 8))
     groups = np.arange(batch_size).reshape(shards, -1, microbatches).swapaxes(1, 2).reshape(shards * microbatches, -1)
-    count, tokens = groups.shape[1], parts.sum(axis=1)
+    count, tokens = groups.shape[1], rows.offsets[:, -1] - rows.offsets[:, 0]
     usual = count * tokens.mean() + 4 * np.sqrt(count) * tokens.std()  # of ten thousand batches one has more
     places = _round_up(min(usual, count * tokens.max()), 64)
     worth = places <= _WORTH_PACKING * count * rows.responses * length

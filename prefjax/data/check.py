@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prefjax.data.lines import Problem, clean, expand
+from prefjax.data.files import expand
+from prefjax.data.lines import Problem, clean
 from prefjax.data.readers import LAYOUTS
 from prefjax.data.records import Record, field_map, scan
 from prefjax.data.warn import texts
@@ -60,7 +61,7 @@ def check(
     """Judges every row of a file.
 
     Args:
-      path: a `.jsonl` file, gzipped or not.
+      path: what `prefjax.data.files` reads: JSON lines, gzipped or not, Parquet, a saved data set, or wildcards.
       tokenizer: if given, lengths are measured and texts searched for its special tokens.
       max_length: with a tokenizer, warns of rows that training at this length would drop.
       layout: "pairs" (or rankings), "demos", "texts", "prompts", or a reader with rows of its own: "hh", "pandalm",
@@ -84,7 +85,7 @@ def check(
         problems = [*row.problems]
         if row.record is not None and tokenizer is not None:
             doubts = _measure(row.record, tokenizer, max_length, report.lengths)
-            problems += [Problem(report.path, row.line, "", *doubt) for doubt in doubts]
+            problems += [Problem(row.path, row.line, "", *doubt) for doubt in doubts]
         for problem in problems:
             kinds[problem.kind].append(problem)
         usable += row.record is not None and not any(problem.kind == "refused" for problem in problems)

@@ -58,16 +58,6 @@ def note(fixes: Fixes, message: str, line: int) -> None:
     fixes[message] = (first, count + 1)
 
 
-def expand(path: str | os.PathLike) -> str:
-    """The path with its environment variables filled in; raises DataError unless it is a file."""
-    full = os.path.expandvars(os.path.expanduser(path))
-    if not os.path.isfile(full):
-        unset = re.findall(r"\$\{?\w+\}?", full)
-        hint = f"; the environment variable in {unset[0]} is not set" if unset else ""
-        raise DataError(clean(f"{full}: no such file{hint}"))
-    return full
-
-
 def objects(path: str, fixes: Fixes) -> Iterator[tuple[int, dict[str, Any] | Refused]]:
     """The objects of a `.jsonl` or gzipped file, with their line numbers, in constant memory.
 
@@ -156,7 +146,8 @@ def parse(line: bytes) -> dict[str, Any]:
 def kind_of(value: Any) -> str:
     """The JSON type of a value, in words."""
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "an integer"}
-    return "null" if value is None else names.get(type(value), "a number")
+    names |= {float: "a number", type(None): "null"}
+    return names.get(type(value), f"a {type(value).__name__}")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import logging
 import os
 import re
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from prefjax.data import rows
@@ -11,6 +13,7 @@ from prefjax.data.tokenizer import Tokenizer
 from prefjax.errors import ConfigError, DataError
 from prefjax.resolve import is_call, resolve
 
+MODEL_FOLDER = "model"  # of a workdir: config.json and the tokenizer, as a Hugging Face folder without weights
 _log = logging.getLogger(__name__)
 
 
@@ -21,17 +24,22 @@ def tokenizer(reference: str) -> Tokenizer:
     folder = Path(os.path.expandvars(re.sub(r"(@\d+)?(:ema)?$", "", reference))).expanduser()
     if not folder.is_dir():
         raise ConfigError(f"tokenizer: {folder} is no folder")
-    return Tokenizer.load(folder / "model" if (folder / "model").is_dir() else folder)
+    return Tokenizer.load(folder / MODEL_FOLDER if (folder / MODEL_FOLDER).is_dir() else folder)
 
 
-def records(source: str) -> list[Record]:
-    """The records of a source: `jsonl(path='pairs.jsonl')`, `prefjax.worlds.desk:pairs(n=4000)`.
+def stream(source: str) -> Iterable[Record]:
+    """The records of a source, one at a time: `jsonl(path='pairs.jsonl')`, `prefjax.worlds.desk:pairs(n=4000)`.
 
     Raises:
       ConfigError: no such source.
-      DataError: a file or a row that cannot be used, or no records.
+      DataError: on the way, a file or rows that cannot be used.
     """
-    found = resolve(source, "prefjax.data.readers")()
+    return resolve(source, "prefjax.data.readers")()
+
+
+def records(source: str, limit: int | None = None) -> list[Record]:
+    """The first `limit` records of a source, or all; raises DataError if there are none."""
+    found = list(islice(stream(source), limit))
     if not found:
         raise DataError(f"{source}: no records")
     return found
@@ -45,7 +53,7 @@ def load(source: str, kind: str, tokenizer: Tokenizer, max_length: int) -> tuple
       kind: call string of `prefjax.data.rows`: "pairs()", "demos()" or "prompts()".
       tokenizer, max_length: as there.
     """
-    table, counts = resolve(kind, "prefjax.data.rows")(records(source), tokenizer, max_length)
+    table, counts = resolve(kind, "prefjax.data.rows")(stream(source), tokenizer, max_length)
     dropped = {what: n for what, n in counts.items() if what.startswith("dropped")}
     if dropped:
         told = ", ".join(f"{n} {what}" for what, n in dropped.items())

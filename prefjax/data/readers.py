@@ -1,21 +1,23 @@
-"""Readers: from a file to a list of records, named in a config by a call: `jsonl("pairs.jsonl", prompt="request")`.
+"""Readers: from files to records, named in a config by a call: `pairs(path='pairs.jsonl', prompt='request')`.
 
-Every reader fills in environment variables in its path, and raises DataError unless all rows are usable, but for
-`bad_rows` of them; `limit` stops it after so many records. What it warns of is logged, one line a file. `split` takes
-a part of any source: `split(source="jsonl(path='pairs.jsonl')", part="held_out")`.
+A path names JSON lines, gzipped or not, a Parquet file, a folder that `datasets.save_to_disk` wrote, or by wildcards
+several files; environment variables in it are filled in. Every reader yields its records one at a time, in their order.
+Once more than `bad_rows` rows are refused it yields no more: the rest is read for the count alone, and DataError tells
+it. `limit` stops it after so many records. What it warns of is logged at the end, in one line. `split` takes a part of
+any source: `split(source="pairs(path='pairs.jsonl')", part="held_out")`.
 """
 
-import hashlib
-import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
-from prefjax.data.lines import Problem, Refused, clean
+from prefjax.data import tfds as prepared
+from prefjax.data.lines import Refused, clean
+from prefjax.data.prompts import digest, prompt_text
 from prefjax.data.records import Convert, Names, Record, field_map, joined, require, scan
-from prefjax.data.warn import normalised
 from prefjax.errors import ConfigError, DataError
 from prefjax.resolve import resolve
 
@@ -24,19 +26,26 @@ _SHOWN = 5  # problems told by an error
 PARTS = ("train", "held_out")
 
 
-def jsonl(path: str, *, bad_rows: int = 0, limit: int | None = None, **fields: str | tuple[str, ...]) -> list[Record]:
+def pairs(
+    path: str, *, bad_rows: int = 0, limit: int | None = None, **fields: str | tuple[str, ...]
+) -> Iterator[Record]:
     """Pairs or rankings; `fields` renames: `prompt="request"`, or `prompt=("instruction", "input")` to join two."""
     return _load(path, field_map(**fields), "pairs", bad_rows, limit)
 
 
-def prompts(path: str, *, bad_rows: int = 0, limit: int | None = None, **fields: str | tuple[str, ...]) -> list[Record]:
+jsonl = pairs
+
+
+def prompts(
+    path: str, *, bad_rows: int = 0, limit: int | None = None, **fields: str | tuple[str, ...]
+) -> Iterator[Record]:
     """Prompts to sample from, with whatever a reward needs beside them: `facts="answer"`."""
     return _load(path, field_map(**fields), "prompts", bad_rows, limit)
 
 
 def demos(
     path: str, *, text: str | None = None, bad_rows: int = 0, limit: int | None = None, **fields: str | tuple[str, ...]
-) -> list[Record]:
+) -> Iterator[Record]:
     """Demonstrations of `prompt` and `response`, or with `text` naming the field, texts to learn whole."""
     if text is None:
         return _load(path, field_map(**fields), "demos", bad_rows, limit)
@@ -45,27 +54,32 @@ def demos(
     return _load(path, field_map(response=text, **fields), "texts", bad_rows, limit)
 
 
-def hh(path: str, *, bad_rows: int = 0, limit: int | None = None) -> list[Record]:
+def hh(path: str, *, bad_rows: int = 0, limit: int | None = None) -> Iterator[Record]:
     r"""Pairs of transcripts "\n\nHuman: ...\n\nAssistant: ..." that differ in the last answer alone (HH)."""
     return _load(path, hh_row, "pairs", bad_rows, limit)
 
 
-def pandalm(path: str, *, bad_rows: int = 0, limit: int | None = None) -> list[Record]:
+def pandalm(path: str, *, bad_rows: int = 0, limit: int | None = None) -> Iterator[Record]:
     """Pairs with three human votes (PandaLM): the answer with more of them is chosen, a tie keeps the order."""
     return _load(path, pandalm_row, "pairs", bad_rows, limit)
 
 
-def oasst(path: str, *, bad_rows: int = 0, limit: int | None = None) -> list[Record]:
+def oasst(path: str, *, bad_rows: int = 0, limit: int | None = None) -> Iterator[Record]:
     """Rankings of replies to a conversation (OpenAssistant, as `context` and `ranked_replies`)."""
     return _load(path, oasst_row, "pairs", bad_rows, limit)
 
 
-def ultrafeedback(path: str, *, bad_rows: int = 0, limit: int | None = None) -> list[Record]:
+def ultrafeedback(path: str, *, bad_rows: int = 0, limit: int | None = None) -> Iterator[Record]:
     """Pairs with an overall score of 1 to 10 for each side (UltraFeedback, binarised).
 
     The gap of the scores becomes the grade, with its sign: 0 -> 0, up to 1 -> 1, up to 3 -> 2, above 3 -> 3.
     """
     return _load(path, ultrafeedback_row, "pairs", bad_rows, limit)
+
+
+def tfds(path: str, *, limit: int | None = None) -> Iterator[Record]:
+    """Records of any kind from a folder that `prefjax prepare` wrote: they were judged then, and are not again."""
+    return islice(prepared.read(path), limit)
 
 
 _TURN = re.compile(r"\n\n(Human|Assistant):")
@@ -134,69 +148,61 @@ LAYOUTS: dict[str, Convert] = {
 }
 
 
-def _load(path: str, convert: Convert, want: str, bad_rows: int, limit: int | None) -> list[Record]:
-    records: list[Record] = []
-    refused: list[Problem] = []
+def _load(path: str, convert: Convert, want: str, bad_rows: int, limit: int | None) -> Iterator[Record]:
+    usable = refused = 0
+    told: list[str] = []
     others: Counter[str] = Counter()
     for row in scan(path, convert, want):
+        for problem in row.problems:
+            if problem.kind == "refused":
+                refused += 1
+                told += [f"\n  {problem}"] if refused <= _SHOWN else []
+            else:
+                others[f"{problem.message} ({problem.detail})" if problem.kind == "fixed" else problem.message] += 1
         if row.record is not None:
-            records.append(row.record)
-        refused += [p for p in row.problems if p.kind == "refused"]
-        others.update(f"{p.message} ({p.detail})" if p.kind == "fixed" else p.message for p in row.problems)
-        if len(records) == limit:
+            usable += 1
+            if refused <= bad_rows:
+                yield row.record
+        if usable == limit:
             break
-    told = "".join(f"\n  {problem}" for problem in refused[:_SHOWN])
-    told += f"\n  and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
-    if len(refused) > bad_rows:
-        rows = "1 row is" if len(refused) == 1 else f"{len(refused)} rows are"
-        raise DataError(f"{clean(str(path))}: {rows} refused, {bad_rows} allowed (bad_rows={bad_rows}):{told}")
-    if not records:
-        raise DataError(f"{clean(str(path))}: no usable rows{':' if told else ''}{told}")
+    told += [f"\n  and {refused - _SHOWN} more"] if refused > _SHOWN else []
+    if refused > bad_rows:
+        rows = "1 row is" if refused == 1 else f"{refused} rows are"
+        raise DataError(f"{clean(str(path))}: {rows} refused, {bad_rows} allowed (bad_rows={bad_rows}):{''.join(told)}")
+    if not usable:
+        raise DataError(f"{clean(str(path))}: no usable rows{':' if told else ''}{''.join(told)}")
     if others:
         _log.warning("%s: %s", clean(str(path)), ", ".join(f"{n} x {what}" for what, n in others.items()))
-    return records
 
 
-def split(source: str, part: str, *, fraction: float = 0.1, seed: int = 0) -> list[Record]:
+def split(source: str, part: str, *, fraction: float = 0.1, seed: int = 0) -> Iterator[Record]:
     """A part of any source: `part="held_out"` has about `fraction` of its prompts, `part="train"` the others.
+
+    Where a prompt falls depends on its normalised text and `seed` alone, so that a file may grow or be shuffled, and
+    the two parts share none.
 
     Args:
       source: call string of a source, with its own `limit`: `split(source="jsonl(path='pairs.jsonl')", part="train")`.
-      part, fraction, seed: as in `split_by_prompt`; the same fraction and seed go into the calls for both parts.
+      part: "train" or "held_out".
+      fraction, seed: the same ones go into the calls for both parts.
 
     Raises:
-      ConfigError: no such source or part.
+      ConfigError: no such source or part, or a fraction that is none.
+      DataError: at the end, if one of the parts has no prompts.
     """
     if part not in PARTS:
         raise ConfigError(f"split: part is {part!r}; it should be 'train' or 'held_out'")
-    return split_by_prompt(resolve(source, __name__)(), fraction, seed)[PARTS.index(part)]
-
-
-def split_by_prompt(records: Sequence[Record], fraction: float, seed: int = 0) -> tuple[list[Record], list[Record]]:
-    """Records in two parts that share no prompt, the second with about `fraction` of the prompts.
-
-    Where a prompt falls depends on its normalised text and `seed` alone, so that a file may grow or be shuffled.
-    """
     if not 0 < fraction < 1:
         raise ConfigError(f"fraction: expected a number between 0 and 1, got {fraction}")
-    held = [_unit(f"{seed}:{_prompt_text(record)}") < fraction for record in records]
-    parts = [[r for r, out in zip(records, held, strict=True) if out == side] for side in (False, True)]
-    if not all(parts):
-        raise DataError(f"{len(records)} records split at {fraction}: one part has no prompts")
-    return parts[0], parts[1]
+    return _part(resolve(source, __name__)(), PARTS.index(part), fraction, seed)
 
 
-def refuse_overlap(train: Sequence[Record], held_out: Sequence[Record]) -> None:
-    """Raises DataError if a prompt is in both."""
-    shared = {_prompt_text(r) for r in train} & {_prompt_text(r) for r in held_out}
-    if shared:
-        raise DataError(f"{len(shared)} prompts are in the training and in the held-out records: use split_by_prompt")
-
-
-def _prompt_text(record: Record) -> str:
-    prompt = record.get("prompt", record.get("response", ""))
-    return normalised(prompt if isinstance(prompt, str) else json.dumps(prompt, ensure_ascii=False))
-
-
-def _unit(text: str) -> float:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+def _part(records: Iterable[Record], part: int, fraction: float, seed: int) -> Iterator[Record]:
+    sizes = [0, 0]
+    for record in records:
+        side = digest(f"{seed}:{prompt_text(record)}") / 2**64 < fraction
+        sizes[side] += 1
+        if side == part:
+            yield record
+    if not all(sizes):
+        raise DataError(f"{sum(sizes)} records split at {fraction}: one part has no prompts")

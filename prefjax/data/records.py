@@ -7,11 +7,13 @@ besides is in `OPTIONAL`.
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from prefjax.data.lines import Fixes, Problem, Refused, expand, kind_of, note, objects, quote
+from prefjax.data.files import files, objects
+from prefjax.data.lines import Fixes, Problem, Refused, kind_of, note, quote
 from prefjax.data.warn import Warner
 from prefjax.errors import ConfigError
 from prefjax.resolve import nearest
@@ -46,6 +48,7 @@ FIELDS = ("prompt", "chosen", "rejected", "ranking", "response", *OPTIONAL)
 class Row(NamedTuple):
     """What one line of a file became."""
 
+    path: str
     line: int
     record: Record | None  # None where the row is refused
     problems: list[Problem]
@@ -93,53 +96,48 @@ def scan(path: str | os.PathLike, convert: Convert, want: str = "pairs", tokeniz
     """The rows of a file, one at a time, in constant memory but for 16 bytes a row to know duplicates by.
 
     Args:
-      path: a `.jsonl` file, gzipped or not; environment variables are filled in.
+      path: what `prefjax.data.files` reads: JSON lines, Parquet, a saved data set, or several files by wildcards.
       convert: from the file's rows to records: `field_map()`, or a converter of `prefjax.data.readers`.
       want: what a record must hold: "pairs", "demos", "texts" or "prompts".
       tokenizer: if given, warns of texts that spell its special tokens.
 
     Yields:
-      A `Row` for every line that is not blank; at the end one without a record, for each thing fixed.
+      A `Row` for every row or line that is not blank; after each file one without a record, for each thing fixed.
 
     Raises:
-      DataError: the file as a whole cannot be read.
+      DataError: a file as a whole cannot be read.
     """
-    path = expand(path)
-    fixes: Fixes = {}
     warner = Warner(tokenizer)
     layout = repeats = None
-    for line, row in objects(path, fixes):
-        names: Names = {}
-        try:
-            if isinstance(row, Refused):
-                raise row
-            record, names = convert(row)
-            if repeats is None:  # the first row decides for all: an answer that echoes its prompt is no convention
-                repeats = _repeats_prompt(record)
-            record, stripped = canonical(record, want, bool(repeats))
-            form = "a ranking" if "ranking" in record else "a pair" if want == "pairs" else "a row"
-            form += " with its prompt as " + ("messages" if isinstance(record.get("prompt"), list) else "text")
-            if form != (layout := layout or form):
-                raise Refused("", "mixed schema", f"this row is {form}, the first {layout}")
-        except Refused as refusal:
-            field = names.get(refusal.field, refusal.field)
-            yield Row(line, None, [Problem(path, line, field, "refused", refusal.message, refusal.detail)])
-            continue
-        if stripped:
-            note(fixes, "prompt repeated in the answers stripped", line)
-        found = warner.warnings(record, line)
-        yield Row(line, record, [Problem(path, line, names.get(f, f), "warned", *what) for f, *what in found])
-    for message, (first, count) in fixes.items():
-        yield Row(first, None, [Problem(path, first, "", "fixed", message, f"{count} in the file")])
+    for file in files(path):
+        fixes: Fixes = {}
+        for line, row in objects(file, fixes):
+            names: Names = {}
+            try:
+                if isinstance(row, Refused):
+                    raise row
+                record, names = convert(row)
+                if repeats is None:  # the first row decides for all: an answer that echoes its prompt is no convention
+                    repeats = _repeats_prompt(record)
+                record, stripped = canonical(record, want, bool(repeats))
+                layout = layout or _layout(record)
+                if _layout(record) != layout:
+                    raise Refused("", "mixed schema", f"this row is {_layout(record)}, the first {layout}")
+            except Refused as refusal:
+                field = names.get(refusal.field, refusal.field)
+                yield Row(file, line, None, [Problem(file, line, field, "refused", refusal.message, refusal.detail)])
+                continue
+            if stripped:
+                note(fixes, "prompt repeated in the answers stripped", line)
+            found = warner.warnings(record, line, file)
+            yield Row(file, line, record, [Problem(file, line, names.get(f, f), "warned", *what) for f, *what in found])
+        for message, (first, count) in fixes.items():
+            yield Row(file, first, None, [Problem(file, first, "", "fixed", message, f"{count} in the file")])
 
 
-def read(path: str | os.PathLike, **fields: str | tuple[str, ...]) -> tuple[list[Record], list[Problem]]:
-    """The usable pairs of a file and everything found wrong with it: `read(path, prompt="request")`."""
-    records, problems = [], []
-    for row in scan(path, field_map(**fields)):
-        records += [row.record] if row.record else []
-        problems += row.problems
-    return records, problems
+def _layout(record: Record) -> str:
+    form = "a ranking" if "ranking" in record else "a pair" if "chosen" in record else "a row"
+    return form + " with its prompt as " + ("messages" if isinstance(record.get("prompt"), list) else "text")
 
 
 def canonical(record: Record, want: str = "pairs", repeats: bool = False) -> tuple[Record, bool]:
@@ -255,6 +253,8 @@ def _optional(record: Record) -> Record:
     present = {field: record[field] for field in OPTIONAL if record.get(field) is not None}
     for field, value in present.items():
         _typed(field, value, *OPTIONAL[field])
+        if isinstance(value, float) and not math.isfinite(value):  # as Parquet may have it
+            raise Refused(field, "NaN or Infinity", "expected a finite number")
     if not -3 <= present.get("grade", 0) <= 3:
         raise Refused("grade", "label out of scale", f"expected -3..3, got {present['grade']}")
     votes = present.get("votes", [1, 0, 0])

@@ -1,12 +1,14 @@
 """Records as rows of token ids: flat arrays, a row never cut. What cannot be used is dropped and counted."""
 
-from array import array
 from collections.abc import Iterable
-from itertools import combinations
+from contextlib import ExitStack, closing
+from itertools import accumulate, combinations
 from typing import NamedTuple
 
 import numpy as np
 
+from prefjax.data.columns import Column
+from prefjax.data.prompts import prompt_key
 from prefjax.data.records import NEEDED, Record
 from prefjax.data.tokenizer import Encoded, Prompt, Tokenizer
 from prefjax.errors import ConfigError, DataError
@@ -23,13 +25,15 @@ class Rows(NamedTuple):
     """Token rows one after the other. A row is its prompt and then its K responses: 2 of a pair, 1 of a demonstration.
 
     Part j of row i is `tokens[offsets[i, j] : offsets[i, j + 1]]`: a prompt is stored once, whatever follows it.
+    The arrays map files, so that millions of rows take no memory.
     """
 
     tokens: np.ndarray  # [all tokens] int32
     offsets: np.ndarray  # [rows, K + 2] int64
     records: np.ndarray  # [rows] int32, the index of the record each row came from
     target: np.ndarray | None = None  # [rows] float32, probability that candidate 0 wins; None where it is always 1
-    margin: np.ndarray | None = None  # [rows] float32, in units of reward
+    margin: np.ndarray | None = None  # [rows] float32, in units of reward; None where it is always 0
+    prompts: np.ndarray | None = None  # [rows] uint64, what `prompt_key` makes of the prompt
 
     @property
     def size(self) -> int:
@@ -73,48 +77,43 @@ def pairs(
       ConfigError: a ranking without `expand_rankings`.
       DataError: a record lacks a field, or no usable rows.
     """
-    rows = _Builder()
-    target, margin = array("f"), array("f")
-    for index, record in enumerate(records):
-        _require(record, index, "pairs", *(("prompt",) if "ranking" in record else NEEDED["pairs"]))
-        if "ranking" in record and not expand_rankings:
-            raise ConfigError(f"record {index} is a ranking: expand_rankings=True makes pairs of it")
-        for chosen, rejected in _ranked_pairs(record["ranking"]) if "ranking" in record else [_sides(record)]:
-            first, second = (_encode(tokenizer, index, record["prompt"], side) for side in (chosen, rejected))
-            if first.response == second.response:
-                rows.count(TWINS)
-            elif rows.add(index, max_length, first.prompt, first.response, second.response):
-                target.append(_target(record) if soft else 1.0)
-                margin.append(record.get("grade", 0) * margin_per_grade)
-                rows.count(APART, first.apart + second.apart)
-    built, counts = rows.build(max_length)
-    targets, margins = np.array(target, np.float32), np.array(margin, np.float32)
-    return built._replace(
-        target=None if (targets == 1).all() else targets, margin=margins if margin_per_grade else None
-    ), counts
+    with _Builder(max_length) as rows:
+        for index, record in enumerate(records):
+            _require(record, index, "pairs", *(("prompt",) if "ranking" in record else NEEDED["pairs"]))
+            if "ranking" in record and not expand_rankings:
+                raise ConfigError(f"record {index} is a ranking: expand_rankings=True makes pairs of it")
+            target = _target(record) if soft else 1.0
+            margin = record.get("grade", 0) * margin_per_grade
+            for chosen, rejected in _ranked_pairs(record["ranking"]) if "ranking" in record else [_sides(record)]:
+                first, second = (_encode(tokenizer, index, record["prompt"], side) for side in (chosen, rejected))
+                if first.response == second.response:
+                    rows.count(TWINS)
+                elif rows.add(index, record, first.prompt, first.response, second.response, label=(target, margin)):
+                    rows.count(APART, first.apart + second.apart)
+        return rows.build()
 
 
 def demos(records: Iterable[Record], tokenizer: Tokenizer, max_length: int) -> tuple[Rows, Counts]:
     """Demonstrations, and texts without a prompt, as rows; the longer ones are dropped, never cut."""
-    rows = _Builder()
-    for index, record in enumerate(records):
-        _require(record, index, "demos", "response")
-        if "prompt" in record:
-            encoded = _encode(tokenizer, index, record["prompt"], record["response"])
-        else:
-            encoded = tokenizer.encode_text(record["response"])
-        if rows.add(index, max_length, encoded.prompt, encoded.response):
-            rows.count(APART, encoded.apart)
-    return rows.build(max_length)
+    with _Builder(max_length) as rows:
+        for index, record in enumerate(records):
+            _require(record, index, "demos", "response")
+            if "prompt" in record:
+                encoded = _encode(tokenizer, index, record["prompt"], record["response"])
+            else:
+                encoded = tokenizer.encode_text(record["response"])
+            if rows.add(index, record, encoded.prompt, encoded.response):
+                rows.count(APART, encoded.apart)
+        return rows.build()
 
 
 def prompts(records: Iterable[Record], tokenizer: Tokenizer, max_length: int) -> tuple[Rows, Counts]:
     """Prompts to sample from, of any records that have them, as rows; those over `max_length` are dropped."""
-    rows = _Builder()
-    for index, record in enumerate(records):
-        _require(record, index, "prompts", "prompt")
-        rows.add(index, max_length, tokenizer.encode_prompt(record["prompt"]))
-    return rows.build(max_length)
+    with _Builder(max_length) as rows:
+        for index, record in enumerate(records):
+            _require(record, index, "prompts", "prompt")
+            rows.add(index, record, tokenizer.encode_prompt(record["prompt"]))
+        return rows.build()
 
 
 def _require(record: Record, index: int, kind: str, *fields: str) -> None:
@@ -147,41 +146,52 @@ def _target(record: Record) -> float:
     return 0.5 if grade == 0 else float(grade > 0)
 
 
-class _Builder:
-    """Collects rows in compact arrays, and counts."""
+class _Builder(ExitStack):
+    """Collects rows in columns on disk, and counts."""
 
-    def __init__(self):
-        self.tokens, self.lengths, self.records = array("i"), array("q"), array("i")
+    def __init__(self, max_length: int):
+        super().__init__()
+        self.max_length, self.parts = max_length, 0
         self.counts: Counts = {}
-        self.parts = 0
+        codes = {"tokens": "i", "offsets": "q", "records": "i", "target": "f", "margin": "f", "prompts": "Q"}
+        self.columns = {name: self.enter_context(closing(Column(code))) for name, code in codes.items()}
+        self.written = 0  # tokens
 
     def count(self, what: str, n: int = 1) -> None:
         if n:
             self.counts[what] = self.counts.get(what, 0) + n
 
-    def add(self, record: int, max_length: int, prompt: list[int], *responses: list[int]) -> bool:
-        """Keeps a row if it fits in `max_length`, and counts it if not."""
-        if len(prompt) + bool(responses) > max_length:
+    def add(
+        self,
+        index: int,
+        record: Record,
+        prompt: list[int],
+        *responses: list[int],
+        label: tuple[float, float] = (1.0, 0.0),
+    ) -> bool:
+        """Keeps a row, with its target and margin, if it fits in `max_length`, and counts it if not."""
+        if len(prompt) + bool(responses) > self.max_length:
             self.count(PROMPT_FILLS)
             return False
-        if len(prompt) + max(map(len, responses), default=0) > max_length:
+        if len(prompt) + max(map(len, responses), default=0) > self.max_length:
             self.count(TOO_LONG)
             return False
-        self.parts = 1 + len(responses)
-        for part in (prompt, *responses):
-            self.tokens.extend(part)
-            self.lengths.append(len(part))
-        self.records.append(record)
+        parts = (prompt, *responses)
+        offsets = [*accumulate(map(len, parts), initial=self.written)]
+        self.parts, self.written = len(parts), offsets[-1]
+        for part in parts:
+            self.columns["tokens"].extend(part)
+        values = {"records": index, "target": label[0], "margin": label[1], "prompts": prompt_key(record)}
+        for name, value in values.items():
+            self.columns[name].extend((value,))
+        self.columns["offsets"].extend(offsets)
+        self.count("rows")
         return True
 
-    def build(self, max_length: int) -> tuple[Rows, Counts]:
-        if not self.records:
-            raise DataError(f"no usable rows with max_length={max_length}: {self.counts or 'no records'}")
-        ends = np.cumsum(np.array(self.lengths, np.int64)).reshape(-1, self.parts)
-        starts = np.concatenate([[0], ends[:-1, -1]])[:, None]
-        rows = Rows(
-            tokens=np.array(self.tokens, np.int32),
-            offsets=np.concatenate([starts, ends], axis=1),
-            records=np.array(self.records, np.int32),
-        )
-        return rows, {"rows": rows.size} | self.counts
+    def build(self) -> tuple[Rows, Counts]:
+        if "rows" not in self.counts:
+            raise DataError(f"no usable rows with max_length={self.max_length}: {self.counts or 'no records'}")
+        arrays = {name: column.array() for name, column in self.columns.items()}
+        rows = Rows(**arrays | {"offsets": arrays["offsets"].reshape(-1, self.parts + 1)})
+        plain = {"target": (rows.target == 1).all(), "margin": not rows.margin.any()}
+        return rows._replace(**{name: None for name, holds in plain.items() if holds}), self.counts

@@ -85,10 +85,6 @@ class Tokenizer:
             {} if self.bos_id is None else {"bos_token_id": self.bos_id}
         )
 
-    @property
-    def has_template(self) -> bool:
-        return self._template is not None
-
     @cached_property
     def digest(self) -> str:
         """sha256 over the names and contents of the files."""

@@ -10,6 +10,7 @@ import numpy as np
 
 # Controls but tab and line ends; marks, embeddings, overrides and isolates of direction; the byte-order mark.
 _CONTROL_OR_BIDI = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_LINES = 2**40  # more than a file has
 _GROUPS = ("slice", "tag", "annotator", "grade", "votes")  # in every row or in none
 
 
@@ -28,11 +29,13 @@ class Warner:
         self.special = tokenizer.special_text if tokenizer is not None else None
         self.seen = Seen()
         self.groups: set[str] | None = None  # those of the first record
+        self.files = [""]
 
-    def warnings(self, record: dict[str, Any], line: int) -> list[Doubt]:
+    def warnings(self, record: dict[str, Any], line: int, file: str = "") -> list[Doubt]:
         groups = {field for field in _GROUPS if field in record}
         self.groups = groups if self.groups is None else self.groups
         uneven = sorted(groups ^ self.groups)
+        self.files += [file] if file != self.files[-1] else []
         return [
             *self._repeated(record, line),
             *_opposed(record),
@@ -46,15 +49,20 @@ class Warner:
     def _repeated(self, record: dict[str, Any], line: int) -> list[Doubt]:
         chosen, rejected = record.get("chosen", ""), record.get("rejected", "")  # both empty but in pairs
         key = [record.get(f) for f in ("prompt", "response", "ranking", "annotator")]
-        same, opposite = self.seen.add(json.dumps([key, *sorted((chosen, rejected))]), chosen > rejected, line)
+        place = len(self.files) * _LINES + line
+        same, opposite = self.seen.add(json.dumps([key, *sorted((chosen, rejected))]), chosen > rejected, place)
         found = []
         if same:
-            found.append(Doubt("", "duplicate row", f"the same as line {same}"))
+            found.append(Doubt("", "duplicate row", f"the same as {self._where(same)}"))
         if opposite:
-            found.append(Doubt("", "contradictory pair", f"line {opposite} prefers the other answer"))
+            found.append(Doubt("", "contradictory pair", f"{self._where(opposite)} prefers the other answer"))
         if chosen and normalised(chosen) == normalised(rejected):
             found.append(Doubt("rejected", "equal after normalising", "it differs in case, width or spaces alone"))
         return found
+
+    def _where(self, place: int) -> str:
+        file, line = divmod(place, _LINES)
+        return f"line {line}" + (f" of {self.files[file - 1]}" if file < len(self.files) else "")
 
     def _odd_text(self, field: str, text: str) -> list[Doubt]:
         found = []

@@ -2,19 +2,27 @@
 
 from collections.abc import Callable
 from functools import reduce
+from itertools import islice
 from typing import Any
 
 import jax
+import numpy as np
 
 from prefjax.data import load
 from prefjax.data.batches import epoch
+from prefjax.data.lines import clean, quote
+from prefjax.data.prompts import prompt_text
+from prefjax.data.rows import Rows
+from prefjax.errors import DataError
 from prefjax.metrics import merge
 from prefjax.types import Setup
 
 OF_AN_UPDATE = ("grad_norm", "lr", "finite")
 
 
-def make(run: Setup, *, source: str, rows: str = "", batch_size: int = 64) -> Callable[..., dict[str, Any]]:
+def make(
+    run: Setup, *, source: str, rows: str = "", batch_size: int = 64, allow_overlap: bool = False
+) -> Callable[..., dict[str, Any]]:
     """Loss and metrics of the algorithm over every row of `source`, once.
 
     They are those of its step, without the update: what an update alone needs is never computed, because nothing of
@@ -25,9 +33,15 @@ def make(run: Setup, *, source: str, rows: str = "", batch_size: int = 64) -> Ca
       source: call string of a data source.
       rows: call string of the kind of rows; by default that of the training data.
       batch_size: rows at a time.
+      allow_overlap: rows may have prompts that are trained on; the record of the run counts them.
+
+    Raises:
+      DataError: rows have prompts that are trained on, but for case, width and spacing.
     """
     c = run.config.data
-    held_out, _ = load.load(source, rows or c.rows, run.tokenizer, c.max_length)
+    held_out, counts = load.load(source, rows or c.rows, run.tokenizer, c.max_length)
+    seen = _trained_on(run, source, held_out, allow_overlap)
+    run.facts.setdefault("held_out", {})[source] = counts | {"prompts trained on": seen}
     split = {"microbatches": run.config.optim.accumulate, "shards": run.parallel.shards}
 
     @run.parallel.measure
@@ -42,3 +56,16 @@ def make(run: Setup, *, source: str, rows: str = "", batch_size: int = 64) -> Ca
         return {name: mean.value for name, mean in jax.device_get(sums).items()}
 
     return evaluate
+
+
+def _trained_on(run: Setup, source: str, held_out: Rows, allowed: bool) -> int:
+    """How many of the rows have a prompt that is trained on."""
+    seen = np.flatnonzero(np.isin(held_out.prompts, run.prompts))
+    if len(seen) and not allowed:
+        first = next(islice(load.stream(source), int(held_out.records[seen[0]]), None))
+        raise DataError(
+            f"{source}: {len(seen)} of {held_out.size} held-out rows have a prompt that is trained on, such as "
+            f"{clean(quote(prompt_text(first)))}; take both parts of one source with split(...), or say "
+            "allow_overlap=True in held_out(...)"
+        )
+    return len(seen)

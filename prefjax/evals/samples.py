@@ -40,7 +40,7 @@ def make(
       n: completions of each.
       max_new, temperature, batch_size: as in `prefjax.sampling.complete.sample`.
     """
-    records = load.records(source)[:limit]
+    records = load.records(source, limit)
     judged = resolve(judge) if judge else lambda records, texts: {}
     net, nets = run.nets["policy"], run.nets
 

@@ -123,13 +123,6 @@ def test_a_gzip_bomb_stops_before_it_has_unpacked(tmp_path, monkeypatch, unit):
         outcome(path)
 
 
-def test_what_is_no_file_is_said_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.delenv("NOWHERE_SET", raising=False)
-    for path, message in ((tmp_path, "no such file"), ("${NOWHERE_SET}/a.jsonl", "NOWHERE_SET} is not set")):
-        with pytest.raises(DataError, match=message):
-            lines.expand(path)
-
-
 def test_a_problem_reads_as_file_line_field_and_steers_no_terminal():
     problem = Problem("a.jsonl", 3, "chosen\x1b[31m", "refused", "unknown role", "\u202ebot\n")
     assert str(problem) == r"a.jsonl:3: chosen\x1b[31m: unknown role: \u202ebot\n"

@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from prefjax.data import load, readers
+from prefjax.data import readers
+from prefjax.data.prompts import prompt_key
 from prefjax.data.records import field_map, scan
 from prefjax.errors import ConfigError, DataError
 
@@ -27,45 +28,45 @@ def write(tmp_path):
 def test_more_bad_rows_than_allowed_are_told_the_first_five_and_the_count(write):
     path = write(GOOD, *[GOOD | {"chosen": ""}] * 7)
     with pytest.raises(DataError) as caught:
-        readers.jsonl(path, bad_rows=6)
+        list(readers.pairs(path, bad_rows=6))
     first, *told, last = str(caught.value).splitlines()
     assert first == f"{path}: 7 rows are refused, 6 allowed (bad_rows=6):"
     assert told == [f"  {path}:{line}: chosen: empty or blank answer" for line in range(2, 7)]
     assert last == "  and 2 more"
-    assert readers.jsonl(path, bad_rows=7) == [GOOD]
+    assert list(readers.pairs(path, bad_rows=7)) == [GOOD]
 
 
 @pytest.mark.parametrize("rows", [[], [GOOD | {"chosen": None}]])
 def test_no_usable_rows_is_an_error_however_many_are_allowed(write, rows):
     with pytest.raises(DataError, match="no usable rows"):
-        readers.jsonl(write(*rows), bad_rows=10)
+        list(readers.pairs(write(*rows), bad_rows=10))
 
 
 def test_a_limit_stops_the_reading_and_the_environment_names_the_folder(write, tmp_path, monkeypatch):
     write(GOOD, GOOD | {"prompt": "q?"}, {"broken": 1})
     monkeypatch.setenv("SOME_FOLDER", str(tmp_path))
-    assert readers.jsonl("${SOME_FOLDER}/rows.jsonl", limit=2) == [GOOD, GOOD | {"prompt": "q?"}]
+    assert list(readers.pairs("${SOME_FOLDER}/rows.jsonl", limit=2)) == [GOOD, GOOD | {"prompt": "q?"}]
 
 
 def test_warnings_are_logged_in_one_line(write, caplog):
     path = write(GOOD, GOOD)
     with caplog.at_level(logging.WARNING):
-        readers.jsonl(path)
+        list(readers.pairs(path))
     assert caplog.messages == [f"{path}: 1 x duplicate row"]
 
 
 def test_demonstrations_texts_and_prompts(write):
     path = write({"question": "q?", "answer": "a"})
-    assert readers.demos(path, prompt="question", response="answer") == [{"prompt": "q?", "response": "a"}]
-    assert readers.demos(path, text="answer") == [{"response": "a"}]
-    assert readers.prompts(path, prompt="question", facts="answer") == [{"prompt": "q?", "facts": "a"}]
+    assert list(readers.demos(path, prompt="question", response="answer")) == [{"prompt": "q?", "response": "a"}]
+    assert list(readers.demos(path, text="answer")) == [{"response": "a"}]
+    assert list(readers.prompts(path, prompt="question", facts="answer")) == [{"prompt": "q?", "facts": "a"}]
     with pytest.raises(ConfigError, match="text="):
-        readers.demos(path, text="answer", prompt="question")
+        list(readers.demos(path, text="answer", prompt="question"))
 
 
 def test_hh_takes_the_shared_dialogue_as_prompt(write):
     start = "\n\nHuman: hi\n\nAssistant: hello\n\nHuman: bye\n\nAssistant:"
-    (record,) = readers.hh(write({"chosen": start + " good bye", "rejected": start + " no"}))
+    (record,) = list(readers.hh(write({"chosen": start + " good bye", "rejected": start + " no"})))
     assert record == {
         "prompt": [
             {"role": "user", "content": "hi"},
@@ -92,13 +93,13 @@ def test_hh_takes_the_shared_dialogue_as_prompt(write):
 )
 def test_hh_refuses_what_is_no_pair_of_answers_to_one_dialogue(write, chosen, rejected, refusal):
     with pytest.raises(DataError, match=refusal):
-        readers.hh(write({"chosen": chosen, "rejected": rejected}))
+        list(readers.hh(write({"chosen": chosen, "rejected": rejected})))
 
 
 def test_pandalm_lets_the_majority_choose(write):
     row = {"idx": 5, "instruction": "i", "input": "", "response1": "one", "response2": "two", "cmp_key": "a_b"}
     votes = {"annotator1": 2, "annotator2": 0, "annotator3": 2}
-    (record,) = readers.pandalm(write(row | votes))
+    (record,) = list(readers.pandalm(write(row | votes)))
     assert record == {
         "prompt": "i",
         "chosen": "two",
@@ -107,18 +108,18 @@ def test_pandalm_lets_the_majority_choose(write):
         "id": 5,
         "meta": {"models": "a_b"},
     }
-    (record,) = readers.pandalm(write(row | votes | {"annotator1": 1}))
+    (record,) = list(readers.pandalm(write(row | votes | {"annotator1": 1})))
     assert (record["chosen"], record["votes"]) == ("one", [1, 1, 1])
     with pytest.raises(DataError, match="response1: mistyped field"):
-        readers.pandalm(write(row | votes | {"response1": True}))
+        list(readers.pandalm(write(row | votes | {"response1": True})))
     with pytest.raises(DataError, match="annotator2: missing field"):
-        readers.pandalm(write(row | {"annotator1": 1}))
+        list(readers.pandalm(write(row | {"annotator1": 1})))
 
 
 def test_oasst_ranks_by_rank_and_nests_equal_ranks(write):
     replies = [{"text": text, "rank": rank} for text, rank in (("c", 1), ("a", 0), ("d", 2), ("b", 1))]
     row = {"context": [{"role": "prompter", "text": "q"}], "ranked_replies": replies}
-    (record,) = readers.oasst(write(row))
+    (record,) = list(readers.oasst(write(row)))
     assert record == {"prompt": [{"role": "user", "content": "q"}], "ranking": ["a", ["c", "b"], "d"]}
     for broken, refusal in (
         ({"context": ["q"]}, "context: mistyped field"),
@@ -127,46 +128,49 @@ def test_oasst_ranks_by_rank_and_nests_equal_ranks(write):
         ({"context": [{"role": "bot", "text": "q"}]}, "context: unknown role"),
     ):
         with pytest.raises(DataError, match=refusal):
-            readers.oasst(write(row | broken))
+            list(readers.oasst(write(row | broken)))
 
 
 @pytest.mark.parametrize(("gap", "grade"), [(0, 0), (0.5, 1), (1, 1), (1.5, 2), (3, 2), (3.5, 3), (-2, -2)])
 def test_ultrafeedback_grades_by_the_gap(write, gap, grade):
     scores = {"score_chosen": 5 + gap, "score_rejected": 5}
-    (record,) = readers.ultrafeedback(write(GOOD | {"metadata": scores, "source_index": 3}))
+    (record,) = list(readers.ultrafeedback(write(GOOD | {"metadata": scores, "source_index": 3})))
     assert record == GOOD | {"grade": grade, "id": 3, "meta": scores}
 
 
-def test_a_split_by_prompt_shares_none_and_does_not_depend_on_order():
+def test_a_split_by_prompt_shares_none_and_does_not_depend_on_order(write):
     records = [{"prompt": f"q{i // 3}", "chosen": f"a{i}", "rejected": "b"} for i in range(600)]
-    train, held = readers.split_by_prompt(records, 0.25, seed=1)
-    readers.refuse_overlap(train, held)
+
+    def parts(records, **options):
+        source = f"pairs(path={write(*records)!r})"
+        return [list(readers.split(source, part, **options)) for part in readers.PARTS]
+
+    train, held = parts(records, fraction=0.25, seed=1)
+    assert not {prompt_key(record) for record in train} & {prompt_key(record) for record in held}
     assert sorted(r["chosen"] for r in train + held) == sorted(r["chosen"] for r in records)
     assert 0.15 < len(held) / 600 < 0.35
-    turned = readers.split_by_prompt(records[::-1], 0.25, seed=1)
+    turned = parts(records[::-1], fraction=0.25, seed=1)
     assert [part[::-1] for part in turned] == [train, held]
-    assert readers.split_by_prompt(records, 0.25, seed=2)[1] != held
+    assert parts(records, fraction=0.25, seed=2)[1] != held
     with pytest.raises(ConfigError, match="fraction"):
-        readers.split_by_prompt(records, 1.5)
-    with pytest.raises(DataError, match="one part has no prompts"):
-        readers.split_by_prompt(records[:3], 0.25)
+        parts(records, fraction=1.5)
+    with pytest.raises(DataError, match="3 records split at 0.25: one part has no prompts"):
+        parts(records[:3], fraction=0.25)
 
 
-def test_the_parts_of_a_source_share_no_prompt_and_leave_nothing_out(write):
-    path = write(*[GOOD | {"prompt": f"q{i}?"} for i in range(50)])
-    source = f"jsonl(path={path!r})"
-    train, held_out = (load.records(f"split(source={source!r}, part={part!r})") for part in ("train", "held_out"))
-    readers.refuse_overlap(train, held_out)
-    assert [train, held_out] == list(readers.split_by_prompt(readers.jsonl(path), 0.1))
+def test_a_part_of_no_source_or_of_no_name_is_a_config_error(write):
+    path = write(GOOD)
     with pytest.raises(ConfigError, match="part is 'test'; it should be 'train' or 'held_out'"):
-        readers.split(source, "test")
-    with pytest.raises(ConfigError, match="jsonk"):
-        readers.split(f"jsonk(path={path!r})", "train")
+        readers.split(f"pairs(path={path!r})", "test")
+    with pytest.raises(ConfigError, match="pairss"):
+        readers.split(f"pairss(path={path!r})", "train")
 
 
-def test_an_overlap_of_prompts_is_refused_whatever_its_case():
-    with pytest.raises(DataError, match="1 prompts"):
-        readers.refuse_overlap([{"prompt": "A  question"}], [{"prompt": "a question"}, {"prompt": "b"}])
+def test_records_come_one_at_a_time_and_none_past_too_many_bad_rows(write):
+    records = readers.pairs(write(GOOD, GOOD | {"prompt": "q?"}, {"broken": 1}, GOOD))
+    assert (next(records), next(records)["prompt"]) == (GOOD, "q?")
+    with pytest.raises(DataError, match="1 row is refused"):
+        next(records)
 
 
 REAL = [
@@ -222,8 +226,8 @@ def test_real_files_are_read_whole_and_every_refusal_has_its_reason(real_data, n
 
 
 def test_real_demonstrations_are_read_whole(real_data):
-    stories = readers.demos(
-        str(real_data / "storybyte_pairs/requests_train.jsonl.gz"), prompt="request", response="story"
+    stories = list(
+        readers.demos(str(real_data / "storybyte_pairs/requests_train.jsonl.gz"), prompt="request", response="story")
     )
     assert len(stories) == 571
-    assert len(readers.demos(str(real_data / "tinystories_1000/tinystories_1000.jsonl.gz"), text="text")) == 1000
+    assert len(list(readers.demos(str(real_data / "tinystories_1000/tinystories_1000.jsonl.gz"), text="text"))) == 1000

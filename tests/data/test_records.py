@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefjax.data.lines import Refused
-from prefjax.data.records import FIELDS, canonical, field_map, read, scan
+from prefjax.data.records import FIELDS, canonical, field_map, scan
 from prefjax.errors import ConfigError, DataError
 
 GOOD = {"prompt": "p?", "chosen": "yes", "rejected": "no"}
@@ -26,6 +26,12 @@ def write(tmp_path):
         return path
 
     return write
+
+
+def read(path, **fields):
+    """The usable pairs of a file and everything found wrong with it."""
+    rows = list(scan(path, field_map(**fields)))
+    return [row.record for row in rows if row.record], [problem for row in rows for problem in row.problems]
 
 
 def without(*fields):

@@ -130,7 +130,7 @@ def test_every_row_fits_holds_one_eos_last_and_is_no_twin(triples, max_length):
 
 def test_storybyte_pairs_under_the_models_template(real_data):
     tok = Tokenizer.load(real_data / "models/storybyte-nano")
-    records = readers.jsonl(str(real_data / "storybyte_pairs/preference_pairs.jsonl.gz"), prompt="request")
+    records = list(readers.pairs(str(real_data / "storybyte_pairs/preference_pairs.jsonl.gz"), prompt="request"))
     built, counts = rows.pairs(records, tok, 256)
     assert tok.pad_id == tok.eos_id
     assert sum(n for what, n in counts.items() if what != rows.APART) == len(records) == 113
@@ -143,7 +143,7 @@ def test_storybyte_pairs_under_the_models_template(real_data):
 
 
 def test_oasst_rankings_imply_754_pairs(real_data):
-    records = readers.oasst(str(real_data / "oasst_rankings/ranked_groups.jsonl.gz"))
+    records = list(readers.oasst(str(real_data / "oasst_rankings/ranked_groups.jsonl.gz")))
     template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
     assert rows.pairs(records, byte_tokenizer(chat_template=template), 10**6, expand_rankings=True)[0].size == 754
 

@@ -1,0 +1,101 @@
+"""What a path names, known by its bytes: JSON lines, Parquet, or a folder that `datasets.save_to_disk` wrote."""
+
+import glob
+import json
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from prefjax.data import lines
+from prefjax.data.lines import Fixes, Refused, clean
+from prefjax.errors import ConfigError, DataError
+
+_ARROW, _PARQUET = b"\xff\xff\xff\xff", b"PAR1"
+_ROWS = 256  # of a Parquet file decoded at a time
+
+
+def expand(path: str | os.PathLike) -> str:
+    """The path with its environment variables filled in."""
+    return os.path.expandvars(os.path.expanduser(path))
+
+
+def files(path: str | os.PathLike) -> list[str]:
+    """The files a path names, in order: itself, what matches its wildcards, or the parts of a saved data set.
+
+    Raises:
+      DataError: there are none.
+    """
+    full = expand(path)
+    if os.path.isdir(full):
+        return _saved(full)
+    found = [full] if os.path.isfile(full) else sorted(filter(os.path.isfile, glob.glob(full, recursive=True)))
+    if not found:
+        unset = re.findall(r"\$\{?\w+\}?", full)
+        hint = f"; the environment variable in {unset[0]} is not set" if unset else ""
+        raise DataError(clean(f"{full}: no such file{hint}"))
+    return found
+
+
+def objects(path: str, fixes: Fixes) -> Iterator[tuple[int, dict[str, Any] | Refused]]:
+    """The objects of a file with their line or row numbers, from 1, a few in memory at a time.
+
+    One that cannot be used comes as the `Refused` that says why. What JSON lines leave to fix is counted in `fixes`.
+
+    Raises:
+      DataError: the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        start = file.read(4)
+    return _arrow_rows(path, start) if start in (_ARROW, _PARQUET) else lines.objects(path, fixes)
+
+
+def _saved(folder: str) -> list[str]:
+    """The Arrow files of a data set in the order its `state.json` gives them."""
+    there = {name: os.path.join(folder, name) for name in ("state.json", "dataset_dict.json", "features.json")}
+    there = {name: path for name, path in there.items() if os.path.isfile(path)}
+    try:
+        if "state.json" in there:
+            with open(there["state.json"]) as file:
+                parts = [os.path.basename(part["filename"]) for part in json.load(file)["_data_files"]]
+            return [os.path.join(folder, part) for part in parts]
+        if "dataset_dict.json" in there:
+            with open(there["dataset_dict.json"]) as file:
+                splits = json.load(file)["splits"]
+            raise DataError(clean(f"{folder}: holds the splits {', '.join(splits)}: name one, {folder}/{splits[0]}"))
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise DataError(clean(f"{folder}: damaged: {', '.join(there)} should list its files")) from None
+    if "features.json" in there:
+        raise DataError(clean(f"{folder}: a TensorFlow dataset: read it with tfds(path=...)"))
+    raise DataError(clean(f"{folder}: no such file, but a folder: name its files, as in {folder}/*.jsonl"))
+
+
+def _arrow_rows(path: str, start: bytes) -> Iterator[tuple[int, dict[str, Any] | Refused]]:
+    try:
+        import pyarrow
+        from pyarrow import ipc, parquet
+    except ImportError:
+        raise ConfigError(f"{clean(path)}: needs pyarrow: pip install 'prefjax[arrow]'") from None
+
+    number = 0
+    try:
+        with pyarrow.memory_map(path) as file:
+            packed = start == _PARQUET
+            for batch in parquet.ParquetFile(file).iter_batches(_ROWS) if packed else ipc.open_stream(file):
+                for i in range(batch.num_rows):
+                    number += 1
+                    yield number, _row(batch, i)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(clean(f"{path}:{number + 1}: damaged: {str(error).splitlines()[0]}")) from None
+
+
+def _row(batch: Any, i: int) -> dict[str, Any] | Refused:
+    row = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            row[name] = column[i].as_py()
+        except UnicodeDecodeError as error:
+            return Refused(
+                name, "invalid UTF-8", f"byte {error.start} of the text is 0x{error.object[error.start]:02x}"
+            )
+    return row
