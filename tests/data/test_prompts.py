@@ -1,0 +1,25 @@
+"""Prompts as keys."""
+
+import pytest
+
+from prefjax.data.prompts import prompt_key
+
+USER = {"role": "user", "content": "a question"}
+SYSTEM = {"role": "system", "content": "be brief"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"prompt": "A  question\n", "chosen": "x"}, {"prompt": "a ｑuestion"}, True),
+        ({"prompt": "a question"}, {"prompt": [USER]}, True),
+        ({"prompt": [SYSTEM, USER]}, {"prompt": [SYSTEM, USER | {"content": "A question"}]}, True),
+        ({"prompt": [SYSTEM, USER]}, {"prompt": [USER]}, False),
+        ({"prompt": "a question"}, {"prompt": "another question"}, False),
+        ({"response": "A text"}, {"response": "a text"}, True),
+        ({"prompt": "a", "response": "x"}, {"prompt": "b", "response": "x"}, False),
+    ],
+)
+def test_a_key_is_that_of_the_normalised_prompt_or_of_a_text_without_one(one, other, same):
+    assert (prompt_key(one) == prompt_key(other)) is same
+    assert 0 <= prompt_key(one) < 2**64
