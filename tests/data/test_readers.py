@@ -3,14 +3,16 @@
 import gzip
 import json
 import logging
+import os
 from collections import Counter
 
 import pytest
 
-from prefjax.data import readers
+from prefjax.data import load, readers
+from prefjax.data.check import check
 from prefjax.data.prompts import prompt_key
-from prefjax.data.records import field_map, scan
 from prefjax.errors import ConfigError, DataError
+from prefjax.resolve import parse
 
 GOOD = {"prompt": "p?", "chosen": "yes", "rejected": "no"}
 
@@ -173,36 +175,33 @@ def test_records_come_one_at_a_time_and_none_past_too_many_bad_rows(write):
         next(records)
 
 
+# Every preference set of the folder: how a config names it, how many records it gives, and what is refused of it.
 REAL = [
-    ("storybyte_pairs/preference_pairs", field_map(prompt="request"), 113, {}),
-    ("gsm8k/correctness_pairs", field_map(), 2429, {}),
+    ("pairs(path='{}/storybyte_pairs/preference_pairs.jsonl.gz', prompt='request')", 113, {}),
+    ("pairs(path='{}/gsm8k/correctness_pairs.jsonl.gz')", 2429, {}),
     (
-        "rasbt_politeness_pairs/pairs",
-        field_map(prompt=("instruction", "input")),
+        "pairs(path='{}/rasbt_politeness_pairs/pairs.jsonl.gz', prompt=('instruction', 'input'))",
         1094,
         {"rejected: chosen equals rejected": 6},
     ),
     (
-        "hh_harmless_test/harmless-base_test",
-        readers.hh_row,
+        "hh(path='{}/hh_harmless_test/harmless-base_test.jsonl.gz')",
         2303,
         {"chosen: empty or blank answer": 4, "rejected: prompts differ": 5},
     ),
     (
-        "pandalm_test/pandalm_testset",
-        readers.pandalm_row,
+        "pandalm(path='{}/pandalm_test/pandalm_testset.jsonl.gz')",
         939,
         {
-            "response1: mistyped field": 4,
+            "response1: mistyped field": 4,  # true or false
             "response2: mistyped field": 2,
             "response1: empty or blank answer": 29,
             "response2: empty or blank answer": 25,
         },
     ),
-    ("oasst_rankings/ranked_groups", readers.oasst_row, 212, {}),
+    ("oasst(path='{}/oasst_rankings/ranked_groups.jsonl.gz')", 212, {}),
     (
-        "ultrafeedback_slice/train",
-        readers.ultrafeedback_row,
+        "ultrafeedback(path='{}/ultrafeedback_slice/train.jsonl.gz')",
         994,
         {
             "rejected: chosen equals rejected": 4,
@@ -210,24 +209,33 @@ REAL = [
             "rejected: empty or blank answer": 1,
         },
     ),
-    ("ultrafeedback_slice/eval", readers.ultrafeedback_row, 199, {"rejected: chosen equals rejected": 1}),
+    ("ultrafeedback(path='{}/ultrafeedback_slice/eval.jsonl.gz')", 199, {"rejected: chosen equals rejected": 1}),
 ]
 
 
-@pytest.mark.parametrize(("name", "convert", "usable", "refusals"), REAL, ids=[name for name, *_ in REAL])
-def test_real_files_are_read_whole_and_every_refusal_has_its_reason(real_data, name, convert, usable, refusals):
-    path = real_data / f"{name}.jsonl.gz"
-    rows = list(scan(path, convert))
-    refused = [p for row in rows for p in row.problems if p.kind == "refused"]
-    assert sum(row.record is not None for row in rows) == usable
-    assert Counter(f"{p.field}: {p.message}" for p in refused) == refusals
-    with gzip.open(path) as file:
-        assert usable + len(refused) == sum(1 for _ in file)
+@pytest.mark.parametrize(("source", "usable", "refusals"), REAL, ids=[source.split("/")[1] for source, *_ in REAL])
+def test_every_real_preference_set_is_a_config_line_and_every_refusal_has_its_reason(
+    real_data, source, usable, refusals
+):
+    name, options = parse(source.format("$PREFJAX_DATA"))
+    refused = sum(refusals.values())
+    allowed = ", ".join(f"{key}={value!r}" for key, value in {**options, "bad_rows": refused}.items())
+    assert len(load.records(f"{name}({allowed})")) == usable
+    if refused:
+        with pytest.raises(DataError, match=f"{refused} rows? (is|are) refused, 0 allowed"):
+            load.records(source.format("$PREFJAX_DATA"))
+    path = options.pop("path")
+    report = check(path, layout=name, **options)
+    assert Counter(f"{p.field}: {p.message}" for p in report.refused) == refusals
+    with gzip.open(os.path.expandvars(path)) as file:
+        assert usable + refused == sum(1 for _ in file)
 
 
 def test_real_demonstrations_are_read_whole(real_data):
-    stories = list(
-        readers.demos(str(real_data / "storybyte_pairs/requests_train.jsonl.gz"), prompt="request", response="story")
+    stories = "demos(path='$PREFJAX_DATA/storybyte_pairs/requests_train.jsonl.gz', prompt='request', response='story')"
+    assert len(load.records(stories)) == 571
+    assert (
+        len(load.records("demos(path='$PREFJAX_DATA/tinystories_1000/tinystories_1000.jsonl.gz', text='text')")) == 1000
     )
-    assert len(stories) == 571
-    assert len(list(readers.demos(str(real_data / "tinystories_1000/tinystories_1000.jsonl.gz"), text="text"))) == 1000
+    problems = "demos(path='$PREFJAX_DATA/gsm8k/train.jsonl.gz', prompt='question', response='answer')"
+    assert len(load.records(problems)) == 7473
