@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from prefjax.data.cycles import Cycles
 from prefjax.data.files import expand
 from prefjax.data.lines import Problem, clean
 from prefjax.data.readers import LAYOUTS
 from prefjax.data.records import Record, field_map, scan
-from prefjax.data.warn import texts
+from prefjax.data.warn import Places, texts
 from prefjax.errors import ConfigError, DataError
 
+_SHOWN = 5  # rows of a cycle told beside its first
 _QUANTILES = (0.0, 0.5, 0.9, 0.99, 1.0)
 
 
@@ -81,6 +83,7 @@ def check(
     report = Report(expand(path), 0, [], [], [], {})
     kinds = {"refused": report.refused, "warned": report.warned, "fixed": report.fixed}
     usable = 0
+    cycles, places = Cycles(), Places()
     for row in scan(path, convert, want, tokenizer):
         problems = [*row.problems]
         if row.record is not None and tokenizer is not None:
@@ -88,7 +91,15 @@ def check(
             problems += [Problem(row.path, row.line, "", *doubt) for doubt in doubts]
         for problem in problems:
             kinds[problem.kind].append(problem)
-        usable += row.record is not None and not any(problem.kind == "refused" for problem in problems)
+        if row.record is not None and not any(problem.kind == "refused" for problem in problems):
+            usable += 1
+            cycles.add(places.number(row.path, row.line), row.record)
+    for first, *others in cycles.found():
+        file, line = places.place(first)
+        others = ", ".join(places.told(number, file) for number in others[:_SHOWN]) + ", ..." * (len(others) > _SHOWN)
+        report.warned.append(
+            Problem(file, line, "", "warned", "ranking cycle", f"no order agrees with it and {others}")
+        )
     if not usable and not report.refused:
         raise DataError(clean(f"{report.path}: no rows"))
     return report._replace(usable=usable)

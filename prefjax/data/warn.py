@@ -22,6 +22,28 @@ class Doubt(NamedTuple):
     detail: str = ""
 
 
+class Places:
+    """Lines of several files as numbers, and back."""
+
+    def __init__(self):
+        self.files: list[str] = []
+
+    def number(self, file: str, line: int) -> int:
+        """A number for a line of the file that is being read."""
+        if not self.files or self.files[-1] != file:
+            self.files.append(file)
+        return len(self.files) * _LINES + line
+
+    def place(self, number: int) -> tuple[str, int]:
+        file, line = divmod(number, _LINES)
+        return self.files[file - 1], line
+
+    def told(self, number: int, here: str) -> str:
+        """A line in words, with its file unless that is `here`."""
+        file, line = self.place(number)
+        return f"line {line}" + (f" of {file}" if file != here else "")
+
+
 class Warner:
     """Warns of one record at a time, remembering what the earlier ones held."""
 
@@ -29,15 +51,14 @@ class Warner:
         self.special = tokenizer.special_text if tokenizer is not None else None
         self.seen = Seen()
         self.groups: set[str] | None = None  # those of the first record
-        self.files = [""]
+        self.places = Places()
 
     def warnings(self, record: dict[str, Any], line: int, file: str = "") -> list[Doubt]:
         groups = {field for field in _GROUPS if field in record}
         self.groups = groups if self.groups is None else self.groups
         uneven = sorted(groups ^ self.groups)
-        self.files += [file] if file != self.files[-1] else []
         return [
-            *self._repeated(record, line),
+            *self._repeated(record, file, line),
             *_opposed(record),
             *(
                 Doubt(f, "not in every row", f"{'the first row has none' if f in groups else 'the first row has one'}")
@@ -46,23 +67,21 @@ class Warner:
             *(w for field, text in texts(record) for w in self._odd_text(field, text)),
         ]
 
-    def _repeated(self, record: dict[str, Any], line: int) -> list[Doubt]:
+    def _repeated(self, record: dict[str, Any], file: str, line: int) -> list[Doubt]:
         chosen, rejected = record.get("chosen", ""), record.get("rejected", "")  # both empty but in pairs
         key = [record.get(f) for f in ("prompt", "response", "ranking", "annotator")]
-        place = len(self.files) * _LINES + line
-        same, opposite = self.seen.add(json.dumps([key, *sorted((chosen, rejected))]), chosen > rejected, place)
+        number = self.places.number(file, line)
+        same, opposite = self.seen.add(json.dumps([key, *sorted((chosen, rejected))]), chosen > rejected, number)
         found = []
         if same:
-            found.append(Doubt("", "duplicate row", f"the same as {self._where(same)}"))
+            found.append(Doubt("", "duplicate row", f"the same as {self.places.told(same, file)}"))
         if opposite:
-            found.append(Doubt("", "contradictory pair", f"{self._where(opposite)} prefers the other answer"))
+            found.append(
+                Doubt("", "contradictory pair", f"{self.places.told(opposite, file)} prefers the other answer")
+            )
         if chosen and normalised(chosen) == normalised(rejected):
             found.append(Doubt("rejected", "equal after normalising", "it differs in case, width or spaces alone"))
         return found
-
-    def _where(self, place: int) -> str:
-        file, line = divmod(place, _LINES)
-        return f"line {line}" + (f" of {self.files[file - 1]}" if file < len(self.files) else "")
 
     def _odd_text(self, field: str, text: str) -> list[Doubt]:
         found = []

@@ -114,6 +114,28 @@ def test_an_unknown_layout_or_field_is_a_config_error(write):
             check(write(GOOD), **options)
 
 
+def test_a_cycle_of_preferences_is_told_with_all_its_rows(write):
+    def better(chosen, rejected, prompt="p?", **more):
+        return {"prompt": prompt, "chosen": chosen, "rejected": rejected, **more}
+
+    cycle = better("a", "b"), better("b", "c"), better("c", "a")
+    others = better("c", "a", prompt="q?"), better("a", "d"), better("d", "e")
+    path = write(others[1], cycle[0], others[0], cycle[1], others[2], cycle[2])
+    assert [str(problem) for problem in check(path).warned] == [
+        f"{path}:2: ranking cycle: no order agrees with it and line 4, line 6"
+    ]
+    assert check(write(*cycle[:2], *others)).warned == []
+    graded = better("a", "c", grade=-1)  # prefers c
+    assert [p.message for p in check(write(*(row | {"grade": 1} for row in cycle[:2]), graded)).warned] == [
+        "opposes the label",
+        "ranking cycle",
+    ]
+    rankings = {"prompt": "p?", "ranking": ["a", ["b", "x"], "c"]}, {"prompt": "p?", "ranking": ["c", "a"]}
+    assert [(p.line, p.message) for p in check(write(*rankings)).warned] == [(1, "ranking cycle")]
+    twice = better("a", "b"), better("b", "a")
+    assert [p.message for p in check(write(*twice)).warned] == ["contradictory pair"]
+
+
 def test_real_files_are_reported(real_data):
     tok = Tokenizer.load(real_data / "models/storybyte-nano")
     report = check(real_data / "storybyte_pairs/preference_pairs.jsonl.gz", tok, 256, prompt="request")

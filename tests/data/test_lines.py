@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -121,6 +122,16 @@ def test_a_gzip_bomb_stops_before_it_has_unpacked(tmp_path, monkeypatch, unit):
     path.write_bytes(gzip.compress(unit * (5_000_000 // len(unit))))
     with pytest.raises(DataError, match="gzip bomb"):
         outcome(path)
+
+
+def test_a_real_gzip_bomb_is_refused_in_little_memory(tmp_path):
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress(bytes(64 * 2**20)))
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"rows\.jsonl\.gz: gzip bomb: unpacks to over 200 times its size"):
+        outcome(path)
+    assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    tracemalloc.stop()
 
 
 def test_a_problem_reads_as_file_line_field_and_steers_no_terminal():

@@ -114,6 +114,8 @@ def test_pandalm_lets_the_majority_choose(write):
     assert (record["chosen"], record["votes"]) == ("one", [1, 1, 1])
     with pytest.raises(DataError, match="response1: mistyped field"):
         list(readers.pandalm(write(row | votes | {"response1": True})))
+    with pytest.raises(DataError, match="annotator1: label out of scale"):
+        list(readers.pandalm(write(row | votes | {"annotator3": 3})))
     with pytest.raises(DataError, match="annotator2: missing field"):
         list(readers.pandalm(write(row | {"annotator1": 1})))
 

@@ -88,6 +88,11 @@ def test_a_malformed_row_is_refused_by_line_and_field(write, row, field, message
     assert records == [GOOD, GOOD | {"prompt": "another?"}]
 
 
+def test_an_answer_of_1_mb_is_the_longest(write):
+    longest = GOOD | {"chosen": "é" * 500_000, "rejected": "x" * 1_000_000}
+    assert read(write(longest)) == ([longest], [])
+
+
 def test_fields_are_told_by_the_files_own_names(write):
     path = write({"q": "p?", "hint": "", "good": "yes", "bad": None}, {"q": "p?", "hint": "h", "good": "a", "bad": "b"})
     records, problems = read(path, prompt=("q", "hint"), chosen="good", rejected="bad")
