@@ -26,7 +26,8 @@ CORE = [
 ]
 EXTRAS = {
     "hf": ["transformers>=5,<6"],
-    "tfds": ["tensorflow-datasets>=4.9.10,<5"],
+    "arrow": ["pyarrow>=18"],  # Parquet, and what `datasets` saves
+    "tfds": ["importlib-resources>=6", "tensorflow-datasets>=4.9.10,<5"],  # which forgets to ask for the former
     "wandb": ["wandb>=0.31,<0.32"],
     "cuda12": ["jax[cuda12]"],
     "cuda13": ["jax[cuda13]"],
@@ -35,13 +36,16 @@ EXTRAS = {
 TEST = ["hypothesis>=6", "pytest>=8", "pytest-xdist>=3"]
 EXTRAS["parity"] = ["torch==2.13.0; python_version < '3.12'", *EXTRAS["hf"], *TEST]
 EXTRAS["dev"] = [
+    "datasets>=4",
     "ipykernel>=6",
     "nbclient>=0.10",
     "nbformat>=5",
     "pre-commit>=4",
     "ruff>=0.12",
     "ty",
+    *EXTRAS["arrow"],
     *EXTRAS["hf"],
+    *EXTRAS["tfds"],
     *EXTRAS["wandb"],
     *TEST,
 ]

@@ -68,7 +68,7 @@ def check(
       max_length: with a tokenizer, warns of rows that training at this length would drop.
       layout: "pairs" (or rankings), "demos", "texts", "prompts", or a reader with rows of its own: "hh", "pandalm",
         "oasst", "ultrafeedback".
-      **fields: the file's names for the fields of a record, as `jsonl` takes them.
+      **fields: the file's names for the fields of a record, as `pairs` takes them.
 
     Raises:
       ConfigError: an unknown layout or field.

@@ -143,11 +143,20 @@ def parse(line: bytes) -> dict[str, Any]:
     return row
 
 
+_KINDS: dict[type, str] = {
+    dict: "an object",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    type(None): "null",
+}
+
+
 def kind_of(value: Any) -> str:
     """The JSON type of a value, in words."""
-    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "an integer"}
-    names |= {float: "a number", type(None): "null"}
-    return names.get(type(value), f"a {type(value).__name__}")
+    return _KINDS.get(type(value), f"a {type(value).__name__}")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from itertools import accumulate, combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class Rows(NamedTuple):
     records: np.ndarray  # [rows] int32, the index of the record each row came from
     target: np.ndarray | None = None  # [rows] float32, probability that candidate 0 wins; None where it is always 1
     margin: np.ndarray | None = None  # [rows] float32, in units of reward; None where it is always 0
-    prompts: np.ndarray | None = None  # [rows] uint64, what `prompt_key` makes of the prompt
+    prompts: Any = None  # [rows] uint64, what `prompt_key` makes of the prompt
 
     @property
     def size(self) -> int:
@@ -192,6 +192,7 @@ class _Builder(ExitStack):
         if "rows" not in self.counts:
             raise DataError(f"no usable rows with max_length={self.max_length}: {self.counts or 'no records'}")
         arrays = {name: column.array() for name, column in self.columns.items()}
-        rows = Rows(**arrays | {"offsets": arrays["offsets"].reshape(-1, self.parts + 1)})
-        plain = {"target": (rows.target == 1).all(), "margin": not rows.margin.any()}
-        return rows._replace(**{name: None for name, holds in plain.items() if holds}), self.counts
+        arrays["offsets"] = arrays["offsets"].reshape(-1, self.parts + 1)
+        target, margin = arrays.pop("target"), arrays.pop("margin")
+        soft, apart = not (target == 1).all(), margin.any()
+        return Rows(**arrays, target=target if soft else None, margin=margin if apart else None), self.counts
