@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from prefjax.config import base
 
 MODEL = "$PREFJAX_DATA/models/storybyte-nano"
-PAIRS = "jsonl(path='$PREFJAX_DATA/storybyte_pairs/preference_pairs.jsonl.gz', prompt='request')"
+PAIRS = "pairs(path='$PREFJAX_DATA/storybyte_pairs/preference_pairs.jsonl.gz', prompt='request')"
 REQUESTS = "prompts(path='$PREFJAX_DATA/storybyte_pairs/requests_val.jsonl.gz', prompt='request')"
 
 

@@ -13,7 +13,7 @@ from prefjax.config import base
 
 
 def get_config(pairs: str = "pairs.jsonl") -> ConfigDict:
-    source = f"jsonl(path={pairs!r})"
+    source = f"pairs(path={pairs!r})"
     train, held_out = (f"split(source={source!r}, part={part!r})" for part in ("train", "held_out"))
     c = base()
     c.steps = 1000

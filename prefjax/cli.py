@@ -103,7 +103,7 @@ def _sample(argv: list[str]) -> None:
     parser = _parser("sample", "Writes completions of a model, as text or as JSON lines.")
     parser.add_argument("--model", required=True, help="Hugging Face folder, workdir or workdir@step")
     parser.add_argument("--prompt", action="append", default=[], help="a prompt; may be given again")
-    parser.add_argument("--source", help="prompts from a source: \"jsonl(path='prompts.jsonl')\"")
+    parser.add_argument("--source", help="prompts from a source: \"prompts(path='prompts.jsonl')\"")
     parser.add_argument("--n", type=int, default=1, help="completions of each prompt")
     parser.add_argument("--max_new", type=int, help="tokens of a completion at most; by default what fits, up to 128")
     parser.add_argument("--temperature", type=float, default=1.0, help="0 takes the most likely token")

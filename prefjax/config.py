@@ -30,7 +30,7 @@ def base() -> ConfigDict:
     c.frozen = ConfigDict()  # name -> reference: c.frozen.reference = c.model
 
     c.data = ConfigDict()
-    c.data.train = ""  # a source: "jsonl(path='pairs.jsonl')", "prefjax.worlds.desk:pairs(n=4000)"
+    c.data.train = ""  # a source: "pairs(path='pairs.jsonl')", "prefjax.worlds.desk:pairs(n=4000)"
     c.data.rows = "pairs()"  # what the algorithm eats: "pairs()", "demos()", "prompts()"
     c.data.max_length = 256  # tokens of prompt and response; longer rows are dropped and counted
 

@@ -28,7 +28,7 @@ def tokenizer(reference: str) -> Tokenizer:
 
 
 def stream(source: str) -> Iterable[Record]:
-    """The records of a source, one at a time: `jsonl(path='pairs.jsonl')`, `prefjax.worlds.desk:pairs(n=4000)`.
+    """The records of a source, one at a time: `pairs(path='pairs.jsonl')`, `prefjax.worlds.desk:pairs(n=4000)`.
 
     Raises:
       ConfigError: no such source.

@@ -33,7 +33,7 @@ def pairs(
     return _load(path, field_map(**fields), "pairs", bad_rows, limit)
 
 
-jsonl = pairs
+jsonl = pairs  # by its older name
 
 
 def prompts(
@@ -182,7 +182,7 @@ def split(source: str, part: str, *, fraction: float = 0.1, seed: int = 0) -> It
     the two parts share none.
 
     Args:
-      source: call string of a source, with its own `limit`: `split(source="jsonl(path='pairs.jsonl')", part="train")`.
+      source: call string of a source, with its own `limit`: `split(source="pairs(path='pairs.jsonl')", part="train")`.
       part: "train" or "held_out".
       fraction, seed: the same ones go into the calls for both parts.
 
