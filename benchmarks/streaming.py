@@ -27,7 +27,7 @@ from prefjax.data.batches import batches  # noqa: E402
 from prefjax.data.tokenizer import Tokenizer  # noqa: E402
 
 EARLY, BATCH, MAX_LENGTH = 10_000, 512, 512
-growth = {"rows": 0, "early": 0, "peak": 0}  # what `watched` has seen
+growth = {"early": 0, "peak": 0}  # what `watched` has seen
 
 
 def main() -> None:
@@ -57,6 +57,7 @@ def measure(count: int, layout: str, folder: Path) -> dict[str, Any]:
         "lost": count - sum(n for what, n in counts.items() if what == "rows" or what.startswith("dropped")),
         "rows_per_second": round(count / read),
         "batch_rows_per_second": round(rows.size / (time.perf_counter() - start)),
+        "early_mib": round(growth["early"] / 2**20, 1),
         "growth_reading_mib": round(reading / 2**20, 1),
         "growth_mib": round((growth["peak"] - growth["early"]) / 2**20, 1),
     }
@@ -70,7 +71,6 @@ def watched(source: str) -> Iterator[dict[str, Any]]:
             growth["peak"] = max(growth["peak"], anonymous())
         if number == EARLY:
             growth["early"] = growth["peak"] = anonymous()
-    growth["rows"] = number
 
 
 def anonymous() -> int:

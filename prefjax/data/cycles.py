@@ -1,5 +1,7 @@
-"""Cycles of preference: answers to one prompt of which, row by row, each is better than the next and the last than the
-first. No reward can agree with all of those rows."""
+"""Cycles of preference: answers to one prompt, each better than the next, and the last better than the first.
+
+No reward can agree with all of the rows that say so.
+"""
 
 import hashlib
 from array import array

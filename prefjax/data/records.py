@@ -172,6 +172,8 @@ def _typed(field: str, value: Any, *types: type) -> Any:
     if type(value) not in types:
         wanted = " or ".join(kind_of(t()) for t in types)
         raise Refused(field, "mistyped field", f"expected {wanted}, got {kind_of(value)}")
+    if isinstance(value, float) and not math.isfinite(value):  # as Parquet may have it
+        raise Refused(field, "NaN or Infinity", "expected a finite number")
     return value
 
 
@@ -253,8 +255,6 @@ def _optional(record: Record) -> Record:
     present = {field: record[field] for field in OPTIONAL if record.get(field) is not None}
     for field, value in present.items():
         _typed(field, value, *OPTIONAL[field])
-        if isinstance(value, float) and not math.isfinite(value):  # as Parquet may have it
-            raise Refused(field, "NaN or Infinity", "expected a finite number")
     if not -3 <= present.get("grade", 0) <= 3:
         raise Refused("grade", "label out of scale", f"expected -3..3, got {present['grade']}")
     votes = present.get("votes", [1, 0, 0])

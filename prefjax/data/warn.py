@@ -138,10 +138,11 @@ class Seen:
         if not earlier[0]:
             self.newest[key] = line
         if len(self.newest) >= self.limit:
-            keys = np.concatenate([self.keys, np.fromiter(self.newest, np.uint64)])
-            lines = np.concatenate([self.lines, np.fromiter(self.newest.values(), np.int64)])
+            keys, lines = np.fromiter(self.newest, np.uint64), np.fromiter(self.newest.values(), np.int64)
             order = np.argsort(keys)
-            self.keys, self.lines, self.newest = keys[order], lines[order], {}
+            at = np.searchsorted(self.keys, keys[order])  # inserted, not sorted anew: one copy at a time
+            self.keys, self.newest = np.insert(self.keys, at, keys[order]), {}
+            self.lines = np.insert(self.lines, at, lines[order])
         return earlier
 
     def _line(self, key: int) -> int:

@@ -78,6 +78,15 @@ def test_a_number_that_is_none_is_refused_where_it_is_used(tmp_path):
         list(readers.pairs(str(tmp_path / "rows")))
 
 
+def test_a_score_that_is_none_makes_no_grade(tmp_path):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    row = {"prompt": "p?", "chosen": "yes", "rejected": "no"}
+    row["metadata"] = {"score_chosen": float("nan"), "score_rejected": 1.0}
+    parquet.write_table(pyarrow.Table.from_pylist([row]), tmp_path / "rows")
+    with pytest.raises(DataError, match="rows:1: score_chosen: NaN or Infinity"):
+        list(readers.ultrafeedback(str(tmp_path / "rows")))
+
+
 def test_text_that_is_not_utf8_is_refused_by_row_and_byte(tmp_path):
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     texts = pyarrow.array([b"good", b"b\xffd"]).cast(pyarrow.string(), safe=False)
