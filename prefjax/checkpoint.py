@@ -1,74 +1,140 @@
 """Checkpoints of a run through Orbax, and references to the models in them.
 
-A step is saved as two items: `params`, which another run may load alone, and `rest`, all else of the state.
+A step is saved as three items: `params`, which another run may load alone, `rest`, all else of the state, and `cut`, a
+logging interval that an interruption cut in two. Its folder holds a manifest from the moment it has its name, and is
+believed only while its files have the sha256 written there.
 """
 
+import contextlib
+import hashlib
+import logging
 import os
 import re
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
-from prefjax import models
+from prefjax import files, models
 from prefjax.data.load import MODEL_FOLDER
-from prefjax.errors import CheckpointError
+from prefjax.errors import CheckpointError, DiskError
 from prefjax.types import Params, TrainState
 
+_FOLDER = "checkpoints"
 
-def manager(workdir: Path, keep: int = 2) -> Any:
-    """The Orbax manager of `workdir/checkpoints`: asynchronous, keeps the newest `keep` steps."""
-    import orbax.checkpoint as ocp
-
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
-    return ocp.CheckpointManager(Path(workdir).resolve() / "checkpoints", options=options)
+_log = logging.getLogger(__name__)
 
 
-def save(checkpoints: Any, state: TrainState) -> None:
-    """Starts to save a state under its step; returns once the state may be donated."""
-    import orbax.checkpoint as ocp
+class Checkpoints:
+    """Those of one run, written while it goes on; of the newest steps `keep` stay.
 
-    rest = state._replace(params=None)._asdict()
-    del rest["params"]
-    items = ocp.args.Composite(params=ocp.args.StandardSave(state.params), rest=ocp.args.StandardSave(rest))
-    checkpoints.save(int(state.step), args=items)
-
-
-def restore(checkpoints: Any, like: TrainState) -> TrainState:
-    """The newest saved state, with the structure and types of `like`; `like` itself before the first save.
-
-    Raises:
-      CheckpointError: the saved state has another structure, shape or type.
+    Steps that are damaged and newer than the newest good one are set aside, since the run will write them again.
     """
-    import orbax.checkpoint as ocp
 
-    step = checkpoints.latest_step()
-    if step is None:
-        return like
-    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)._asdict()
-    params = ocp.args.StandardRestore(abstract.pop("params"))
-    try:
-        items = checkpoints.restore(
-            step, args=ocp.args.Composite(params=params, rest=ocp.args.StandardRestore(abstract))
+    def __init__(self, workdir: Path, keep: int = 2):
+        """Raises CheckpointError if there are steps, and none of them is good."""
+        import orbax.checkpoint as ocp
+
+        self._folder, self._size = workdir.resolve() / _FOLDER, 0
+        self.latest = newest(workdir)
+        for step in _steps(workdir):
+            if step > (self.latest or 0):
+                files.set_aside(self._folder / str(step))
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            cleanup_tmp_directories=True,
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._vouch),
         )
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{checkpoints.directory}/{step} does not fit this run: {reason}") from error
-    return TrainState(params=items.params, **items.rest)
+        with files.writing(self._folder):
+            self._manager = ocp.CheckpointManager(self._folder, options=options)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._surfacing():
+            self._manager.close()
+
+    def save(self, state: TrainState, cut: Any = None) -> None:
+        """Starts to save a state under its step; returns once the state may be donated.
+
+        Args:
+          state: the state.
+          cut: what `restore` shall return with it, of JSON.
+
+        Raises:
+          DiskError: this or the save before it failed.
+        """
+        import orbax.checkpoint as ocp
+
+        self._size = sum(x.nbytes for x in jax.tree.leaves(state))
+        rest = state._asdict()
+        items = {"params": ocp.args.StandardSave(rest.pop("params")), "rest": ocp.args.StandardSave(rest)}
+        with self._surfacing():
+            self._manager.save(int(state.step), args=ocp.args.Composite(**items, cut=ocp.args.JsonSave({"cut": cut})))
+
+    def restore(self, like: TrainState) -> tuple[TrainState, Any]:
+        """The newest good state, with the structure and types of `like`, and its `cut`; `like` before the first save.
+
+        Raises:
+          CheckpointError: the saved state has another structure, shape or type.
+        """
+        import orbax.checkpoint as ocp
+
+        if self.latest is None:
+            return like, None
+        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)._asdict()
+        items = {"params": ocp.args.StandardRestore(abstract.pop("params")), "rest": ocp.args.StandardRestore(abstract)}
+        try:
+            found = self._manager.restore(self.latest, args=ocp.args.Composite(**items, cut=ocp.args.JsonRestore()))
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise CheckpointError(f"{self._folder}/{self.latest} does not fit this run: {reason}") from error
+        return TrainState(params=found.params, **found.rest), found.cut["cut"]
+
+    def _vouch(self) -> None:
+        """The last act of a save: Orbax then gives the folder its name, so that no step is ever without a manifest."""
+        (unnamed,) = self._folder.glob("*.orbax-checkpoint-tmp")
+        files.vouch(unnamed)
+
+    @contextlib.contextmanager
+    def _surfacing(self) -> Generator[None]:
+        try:
+            yield
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            refusal = re.search(r"([^:]+) \[os_error_code", reason)  # at the end of a long story of the writer's
+            reason = refusal[1].strip() if refusal else reason
+            raise DiskError(
+                f"{self._folder}: a checkpoint could not be written: {reason}; "
+                f"a state takes {self._size:,} bytes, {files.free(self._folder)}"
+            ) from error
+
+
+def digest(state: TrainState) -> str:
+    """The sha256 over path, type, shape and bytes of every leaf of a state: equal for equal runs, and only for them."""
+    whole = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        array = np.asarray(jax.device_get(leaf))
+        whole.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
+        whole.update(array.tobytes())
+    return whole.hexdigest()
 
 
 def load(reference: str) -> tuple[Any, Params]:
     """The model and parameters that a reference names.
 
     Args:
-      reference: a Hugging Face folder, a workdir (its newest checkpoint), or `workdir@step`; of a run with
+      reference: a Hugging Face folder, a workdir (its newest good checkpoint), or `workdir@step`; of a run with
         `optim.ema`, `workdir:ema` or `workdir@step:ema` is the averaged copy.
 
     Raises:
-      CheckpointError: nothing is there, or not that step.
+      CheckpointError: nothing is there, or not that step, or it is damaged.
     """
     folder, step, ema = split(reference)
-    if (folder / "checkpoints").is_dir():
+    if (folder / _FOLDER).is_dir():
         return models.read_config(folder / MODEL_FOLDER), _params(folder, step, ema)
     return models.load(folder)
 
@@ -76,7 +142,7 @@ def load(reference: str) -> tuple[Any, Params]:
 def pin(reference: str) -> str:
     """A reference that goes on naming the same parameters: a workdir with the step it has now."""
     folder, step, ema = split(reference)
-    if step is not None or not (folder / "checkpoints").is_dir():
+    if step is not None or not (folder / _FOLDER).is_dir():
         return reference
     return f"{reference.removesuffix(':ema')}@{_step(folder, None)}{':ema' if ema else ''}"
 
@@ -84,31 +150,67 @@ def pin(reference: str) -> str:
 def split(reference: str) -> tuple[Path, int | None, bool]:
     """The folder of a reference, its step, and whether the averaged copy is meant."""
     stem = reference.removesuffix(":ema")
-    match = re.fullmatch(r"(.*)@(\d+)", stem)
+    match = re.fullmatch(r"(.*)@([0-9]+)", stem)
     folder = Path(os.path.expandvars(match[1] if match else stem)).expanduser()
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise CheckpointError(f"{folder}: no such folder; a model is a Hugging Face folder, a workdir or workdir@step")
     return folder, int(match[2]) if match else None, stem != reference
 
 
-def _step(folder: Path, step: int | None) -> int:
-    """The newest step of a workdir, or the one asked for if it is there."""
-    steps = sorted(int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit())
+def newest(workdir: Path) -> int | None:
+    """The newest step of a workdir that is as it was saved; None before the first save.
+
+    It warns of newer ones that are damaged.
+
+    Raises:
+      CheckpointError: there are steps, and all are damaged.
+    """
+    damaged = {}
+    for step in reversed(_steps(workdir)):
+        reason = files.damage(workdir / _FOLDER / str(step))
+        if reason is None:
+            if damaged:
+                _log.warning("%s: %s; step %d is used instead", workdir, _list(damaged), step)
+            return step
+        damaged[step] = reason
+    if damaged:
+        raise CheckpointError(f"{workdir}: no checkpoint is whole: {_list(damaged)}")
+    return None
+
+
+def _list(damaged: dict[int, str]) -> str:
+    return ", ".join(f"step {step} is damaged ({reason})" for step, reason in damaged.items())
+
+
+def _steps(workdir: Path) -> list[int]:
+    folder = workdir / _FOLDER
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted(int(name) for name in names if re.fullmatch("[0-9]+", name))
+
+
+def _step(workdir: Path, step: int | None) -> int:
+    """The newest good step of a workdir, or the one asked for if it is there."""
+    steps = _steps(workdir)
     if not steps or (step is not None and step not in steps):
         there = ", ".join(map(str, steps)) or "none"
-        raise CheckpointError(f"{folder}: no checkpoint of step {'any' if step is None else step}; it has {there}")
-    return steps[-1] if step is None else step
+        raise CheckpointError(f"{workdir}: no checkpoint of step {'any' if step is None else step}; it has {there}")
+    found = newest(workdir) if step is None else step
+    assert found is not None  # there are steps
+    return found
 
 
-def _params(folder: Path, step: int | None, ema: bool) -> Params:
+def _params(workdir: Path, step: int | None, ema: bool) -> Params:
     import orbax.checkpoint as ocp
 
-    item = "rest" if ema else "params"
-    with ocp.CheckpointManager(folder.resolve() / "checkpoints", item_names=("params", "rest")) as checkpoints:
-        args = ocp.args.Composite(**{item: ocp.args.StandardRestore()})
-        saved = checkpoints.restore(_step(folder, step), args=args)[item]
+    item, found = "rest" if ema else "params", _step(workdir, step)
+    folder = workdir.resolve() / _FOLDER / str(found)
+    reason = files.damage(folder, f"{item}/")
+    if reason is not None:
+        raise CheckpointError(f"{workdir}: step {found} is damaged: {reason}")
+    with ocp.StandardCheckpointer() as checkpointer:
+        saved = checkpointer.restore(folder / item)
     if not ema:
         return saved
     if "ema" not in saved["carry"]:
-        raise CheckpointError(f"{folder}: the run kept no averaged copy: it had optim.ema = 0")
+        raise CheckpointError(f"{workdir}: the run kept no averaged copy: it had optim.ema = 0")
     return saved["carry"]["ema"]

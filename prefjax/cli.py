@@ -4,9 +4,10 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from prefjax import __version__, host
+from prefjax import __version__, files, host, interrupt
 from prefjax.errors import ConfigError, PrefjaxError
 from prefjax.resolve import nearest
 
@@ -21,7 +22,8 @@ usage: prefjax COMMAND [options]
   doctor   versions, devices and a smoke step
 
 REF is a Hugging Face folder, a workdir (its newest checkpoint) or workdir@step.
-Exit codes: 0 ok, 2 usage or config, 3 data, 4 non-finite numbers, 5 checkpoint, 130 interrupted.
+Exit codes: 0 ok, 2 usage or config, 3 data, 4 non-finite numbers, 5 checkpoint, 6 workdir locked, 7 disk,
+130 SIGINT, 143 SIGTERM; after the last two, as after a kill, the same command goes on.
 """
 
 
@@ -43,20 +45,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PrefjaxError as error:
         print(f"prefjax {command}: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print(f"prefjax {command}: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        print(f"prefjax {command}: {error or 'interrupted'}", file=sys.stderr)
+        return getattr(error, "exit_code", 130)
 
 
 def _train(argv: list[str]) -> None:
     config, options = _config_flags(argv)
-    from prefjax import plan, train
-
     if options.dry_run:
+        from prefjax import plan
+
         print(plan.describe(config))
-    elif not options.workdir:
+        return
+    if not options.workdir:
         raise ConfigError("--workdir=DIR is needed: the folder of the run")
-    else:
+    with interrupt.handled():
+        with files.locked(Path(options.workdir)):
+            pass  # a workdir in use is refused before the seconds that jax takes to import
+        from prefjax import train
+
         train.train(config, options.workdir)
 
 

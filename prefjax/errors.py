@@ -1,5 +1,7 @@
 """What can go wrong, each with the exit code of the command line."""
 
+import signal
+
 
 class PrefjaxError(Exception):
     """A failure a user can mend: its text is one message, printed without a traceback."""
@@ -29,3 +31,23 @@ class CheckpointError(PrefjaxError):
     """A checkpoint is missing, damaged, or not of this model."""
 
     exit_code = 5
+
+
+class LockedError(PrefjaxError):
+    """Another process trains in the workdir."""
+
+    exit_code = 6
+
+
+class DiskError(PrefjaxError):
+    """A file of the workdir cannot be written."""
+
+    exit_code = 7
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the run to stop; like its parent, it passes through code that catches `Exception`."""
+
+    def __init__(self, number: int, where: str = "before the first step"):
+        self.exit_code = 128 + number
+        super().__init__(f"{signal.Signals(number).name}: stopped {where}; the same command goes on from there")

@@ -2,7 +2,9 @@
 
 config.json      every setting           metrics.jsonl   one line a logged step, no clock: equal runs, equal bytes
 run.json         what ran, on what       timing.jsonl    the clock
-samples.jsonl    completions             DONE | FAILED.json
+samples.jsonl    completions             DONE | FAILED.json | INTERRUPTED.json
+
+A process may be killed at any moment: whole files are replaced, and lines after the last checkpoint are forgotten.
 """
 
 import contextlib
@@ -10,6 +12,7 @@ import functools
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -25,10 +28,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from prefjax import __version__
-from prefjax.errors import ConfigError, NonFiniteError
-from prefjax.metrics import merge
+from prefjax.errors import ConfigError, DiskError, NonFiniteError
+from prefjax.files import write, write_json, writing
+from prefjax.metrics import Mean, merge
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
+_END = ("DONE", "FAILED.json", "INTERRUPTED.json")
+_SECRETS = (  # what stands before a secret, and the secret
+    re.compile(r"(?i)((?:key|token|secret|passw(?:or)?d)['\"]?\s*[=:]\s*['\"]?)([\w.+/~-]{8,})"),
+    re.compile(r"(://)([^/@\s]+)(?=@)"),
+)
 # Settings a resumed run may change. Schedules run to `steps`: with another value the rest of them bends to it.
 RESUMABLE = ("steps", "log_every", "eval_every", "checkpoint_every", "keep", "wandb")
 
@@ -38,28 +47,37 @@ class Record:
 
     def __init__(self, workdir: Path, config: Mapping[str, Any]):
         """Raises ConfigError if the workdir holds a run with other settings; changes nothing."""
-        _agree(workdir / "config.json", config)
-        self.workdir, self.config = workdir, config
+        self.workdir, self.config = workdir, redact(config)
+        _agree(workdir / "config.json", self.config)
         self.facts = json.loads((workdir / "run.json").read_text()) if (workdir / "run.json").exists() else {}
         self._wandb = None
         self._start = time.monotonic()
 
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Writes what runs, and starts the mirror."""
-        self.workdir.mkdir(parents=True, exist_ok=True)
-        for name in ("DONE", "FAILED.json"):
-            (self.workdir / name).unlink(missing_ok=True)
+        with writing(self.workdir):
+            self.workdir.mkdir(parents=True, exist_ok=True)
+            for name in _END:
+                (self.workdir / name).unlink(missing_ok=True)
         write_json(self.workdir / "config.json", self.config)
         write_json(self.workdir / "run.json", environment() | dict(facts))
         self._wandb = _start_wandb(self.workdir, self.config) if self.config["wandb"] else None
 
-    def resume(self, step: int) -> None:
-        """Forgets the lines after `step`, which will be written again, and a last one that was cut."""
-        for name in ("metrics.jsonl", "timing.jsonl", "samples.jsonl"):
-            path = self.workdir / name
-            if path.exists():
-                lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-                path.write_text("".join(line for line in lines if 0 < step >= json.loads(line)["step"]))
+    def resume(self, step: int) -> set[str]:
+        """Forgets what will be written again: lines after `step`, a last one that was cut, an evaluation that was cut.
+
+        Returns:
+          The names of the evaluations of that step that the record holds.
+        """
+        rows = {name: self._rows(name, step) for name in ("metrics.jsonl", "timing.jsonl", "samples.jsonl")}
+        last = [key for row in rows["metrics.jsonl"] if row["step"] == step for key in row]
+        evaluated = {key.split("/")[1] for key in last if key.startswith("eval/")}
+        whole = lambda row: row["step"] < step or "eval" not in row or row["eval"] in evaluated
+        rows["samples.jsonl"] = [row for row in rows["samples.jsonl"] if whole(row)]
+        for name, kept in rows.items():
+            if (self.workdir / name).exists():
+                write(self.workdir / name, "".join(map(_line, kept)))
+        return evaluated
 
     def metrics(self, step: int, values: Mapping[str, float], *, seconds: float | None = None) -> None:
         """One line of numbers, and one of clock."""
@@ -74,19 +92,31 @@ class Record:
         for row in rows:
             self._append("samples.jsonl", {"step": step, **row})
 
-    def close(self, failure: BaseException | None = None) -> None:
-        """Marks the run as done, or as failed with the reason."""
+    def close(self, failure: BaseException | None = None, **result: Any) -> None:
+        """Marks the run as done, with its result, or as interrupted or failed, with the reason."""
+        done, failed, interrupted = (self.workdir / name for name in _END)
         if failure is None:
-            (self.workdir / "DONE").write_text("")
+            write_json(done, result)
         else:
-            self.workdir.mkdir(parents=True, exist_ok=True)
-            write_json(self.workdir / "FAILED.json", {"error": type(failure).__name__, "message": str(failure)})
+            reason = {"error": type(failure).__name__, "message": redact(str(failure))}
+            with contextlib.suppress(DiskError):  # the failure may be that nothing can be written
+                write_json(interrupted if isinstance(failure, KeyboardInterrupt) else failed, reason)
         if self._wandb:
             self._wandb.finish(exit_code=0 if failure is None else 1)
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
-        with (self.workdir / name).open("a") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        with writing(self.workdir / name), (self.workdir / name).open("a") as file:
+            file.write(_line(row))
+
+    def _rows(self, name: str, step: int) -> list[dict[str, Any]]:
+        """The whole lines of a file up to a step; none before the first."""
+        path = self.workdir / name
+        lines = path.read_bytes().split(b"\n")[:-1] if step and path.exists() else []
+        return [row for line in lines if (row := json.loads(line))["step"] <= step]
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 class Meter:
@@ -96,6 +126,7 @@ class Meter:
         self._record = record
         self._late: list[tuple[int, dict[str, Any]]] = []
         self._new: list[tuple[int, dict[str, Any]]] = []
+        self._cut: dict[str, Mean] | None = None  # the sums of an interval that an interruption cut in two
         self._clock = time.perf_counter()
 
     def add(self, step: int, metrics: dict[str, Any]) -> None:
@@ -114,6 +145,14 @@ class Meter:
         steps, self._late, self._new = self._late, self._new, []
         if not steps:
             return {}
+        sums = self._sum(steps)
+        values = {f"train/{name}": float(mean.total) / (float(mean.weight) or 1.0) for name, mean in sums.items()}
+        now = time.perf_counter()
+        self._record.metrics(steps[-1][0], values, seconds=seconds or (now - self._clock) / len(steps))
+        self._clock = now
+        return values
+
+    def _sum(self, steps: list[tuple[int, dict[str, Any]]]) -> dict[str, Mean]:
         fetched = jax.device_get([metrics for _, metrics in steps])
         for (step, _), metrics in zip(steps, fetched, strict=True):
             if metrics.pop("finite").total == 0:
@@ -122,12 +161,19 @@ class Meter:
                     f"step {step}: {', '.join(wrong)} not finite; the step was left out, and the run ends here: "
                     "lower optim.lr, or start again from the last checkpoint"
                 )
-        sums = functools.reduce(merge, fetched)
-        values = {f"train/{name}": float(mean.total) / (float(mean.weight) or 1.0) for name, mean in sums.items()}
-        now = time.perf_counter()
-        self._record.metrics(steps[-1][0], values, seconds=seconds or (now - self._clock) / len(steps))
-        self._clock = now
-        return values
+        before, self._cut = [self._cut] if self._cut else [], None
+        return functools.reduce(merge, before + fetched)
+
+    def pause(self) -> dict[str, Any]:
+        """Records the intervals that have ended, and returns the sums of the one that has not, for `resume`."""
+        self.turn()
+        if self._late:
+            self._cut, self._late = self._sum(self._late), []
+        return {name: [float(mean.total), float(mean.weight)] for name, mean in (self._cut or {}).items()}
+
+    def resume(self, cut: dict[str, Any] | None) -> None:
+        """Goes on with an interval as if it had never been cut."""
+        self._cut = {name: Mean(*map(np.float32, sums)) for name, sums in (cut or {}).items()} or None
 
     def flush(self) -> None:
         """Waits for all that was added, and records it."""
@@ -155,21 +201,25 @@ def progress(first: int, total: int) -> Generator[Callable[[int, Mapping[str, fl
         yield advance
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes indented JSON."""
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
 def environment() -> dict[str, Any]:
     """What ran: command, versions, devices, and the commit of the working folder when it is a git checkout."""
     commit = _git("rev-parse", "HEAD")
     return {
-        "argv": sys.argv,
+        "argv": redact(sys.argv),
         "versions": {"prefjax": __version__, "python": platform.python_version()} | {n: version(n) for n in PACKAGES},
         "devices": [str(device) for device in jax.devices()],
         "git": commit,
         "git_dirty": None if commit is None else bool(_git("status", "--porcelain")),
     }
+
+
+def redact(value: Any) -> Any:
+    """A value of JSON without what looks like a secret: `...key=`, `...token=`, the user and password of an address."""
+    if isinstance(value, str):
+        return functools.reduce(lambda text, pattern: pattern.sub(r"\1REDACTED", text), _SECRETS, value)
+    if isinstance(value, Mapping):
+        return {key: redact(inner) for key, inner in value.items()}
+    return [redact(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _git(*words: str) -> str | None:

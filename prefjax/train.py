@@ -8,11 +8,11 @@ from typing import Any
 
 import jax
 
-from prefjax import checkpoint, mesh, models
+from prefjax import checkpoint, files, interrupt, mesh, models
 from prefjax.config import hparams, validate
 from prefjax.data import load
 from prefjax.data.batches import batches
-from prefjax.errors import ConfigError
+from prefjax.errors import ConfigError, Interrupted
 from prefjax.log import Meter, Record, progress
 from prefjax.resolve import is_call, resolve
 from prefjax.types import Setup, TrainState
@@ -89,20 +89,24 @@ def train(config: Any, workdir: str | Path) -> TrainState:
       The state after `config.steps` updates.
 
     Raises:
-      PrefjaxError: a setting, row, number or checkpoint that a user can mend; `FAILED.json` keeps the message.
+      PrefjaxError: a setting, row, number, checkpoint or disk that a user can mend; `FAILED.json` keeps the message.
+      Interrupted: inside `interrupt.handled`, a signal arrived; the same call goes on from there.
     """
-    record = Record(Path(workdir), config.to_dict())
-    try:
-        run = setup(config, record.facts.get("frozen"))
-        evals = {name: resolve(text, "prefjax.evals")(run) for name, text in config.evals.items() if text}
-        record.begin(run.facts)
-        models.save_config(record.workdir / load.MODEL_FOLDER, run.nets["policy"])
-        run.tokenizer.save(record.workdir / load.MODEL_FOLDER)
-        state = fit(run, evals, record)
-    except BaseException as error:
-        record.close(error)
-        raise
-    record.close()
+    workdir = Path(workdir)
+    with files.locked(workdir):
+        record = Record(workdir, config.to_dict())
+        try:
+            run = setup(config, record.facts.get("frozen"))
+            evals = {name: resolve(text, "prefjax.evals")(run) for name, text in config.evals.items() if text}
+            record.begin(run.facts)
+            with files.writing(workdir):
+                models.save_config(workdir / load.MODEL_FOLDER, run.nets["policy"])
+                run.tokenizer.save(workdir / load.MODEL_FOLDER)
+            state = fit(run, evals, record)
+        except BaseException as error:
+            record.close(error)
+            raise
+        record.close(step=int(state.step), digest=checkpoint.digest(state))
     return state
 
 
@@ -111,13 +115,14 @@ def fit(run: Setup, evals: dict[str, Callable], record: Record) -> TrainState:
     config, key = run.config, jax.random.key(run.config.seed)
     step, meter = run.parallel.update(one_step(run.algorithm.step)), Meter(record)
     state = run.parallel.place(run.algorithm.init(key, run.params))
-    with checkpoint.manager(record.workdir, config.keep) as checkpoints:
-        state = checkpoint.restore(checkpoints, state)
+    with checkpoint.Checkpoints(record.workdir, config.keep) as checkpoints:
+        state, cut = checkpoints.restore(state)
+        meter.resume(cut)
         first = int(state.step)
-        record.resume(first)
-        if first == 0:
-            evaluate(evals, state, run.frozen, record)
-        with progress(first, config.steps) as advance:
+        done = record.resume(first)
+        if first == 0 or due(first, config.eval_every, config.steps):
+            evaluate({name: run for name, run in evals.items() if name not in done}, state, run.frozen, record)
+        with interrupt.deferred() as asked, progress(first, config.steps) as advance:
             for at, batch in prefetch(run.batch_at, first, config.steps):
                 state, metrics = step(state, run.frozen, run.hparams, batch, key)
                 meter.add(at, metrics)
@@ -125,11 +130,16 @@ def fit(run: Setup, evals: dict[str, Callable], record: Record) -> TrainState:
                     advance(at, meter.turn())
                 if due(at, config.eval_every, config.steps):
                     meter.flush()
-                    evaluate(evals, state, run.frozen, record)
+                    interrupt.attempt(evaluate, evals, state, run.frozen, record)
                     meter.skip()
+                signal = asked()
                 if due(at, config.checkpoint_every, config.steps):  # last: a checkpoint vouches for the record up to it
                     meter.flush()
-                    checkpoint.save(checkpoints, state)
+                    checkpoints.save(state)
+                elif signal:
+                    checkpoints.save(state, meter.pause())
+                if signal:
+                    raise Interrupted(signal, f"after step {at}")
         meter.flush()
     return state
 

@@ -9,7 +9,21 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "prefjax"
 FLOORS = [
     ("types", "metrics", "ops", "errors", "losses"),
-    ("resolve", "host", "models", "sampling", "data", "worlds", "config", "mesh", "optim", "checkpoint", "log"),
+    (
+        "resolve",
+        "host",
+        "models",
+        "sampling",
+        "data",
+        "worlds",
+        "config",
+        "mesh",
+        "optim",
+        "checkpoint",
+        "log",
+        "files",
+        "interrupt",
+    ),
     ("algorithms", "evals"),
     ("train", "plan"),
     ("cli", "__main__"),

@@ -175,10 +175,10 @@ def test_a_tokenizer_of_another_model_is_refused(sft_run, tmp_path):
 def test_a_state_of_another_shape_is_refused(sft_run, tmp_path):
     c = sft_config(steps=1)
     train(c, tmp_path)
-    with checkpoint.manager(tmp_path) as checkpoints:
+    with checkpoint.Checkpoints(tmp_path) as checkpoints:
         other = sft_run[2]._replace(params={"params": {}})
         with pytest.raises(CheckpointError, match="does not fit this run"):
-            checkpoint.restore(checkpoints, other)
+            checkpoints.restore(other)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(sft_run, tmp_path, monkeypatch):

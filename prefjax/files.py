@@ -1,0 +1,114 @@
+"""Files of a workdir: written whole or not at all, by one process at a time."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from prefjax.errors import DiskError, LockedError
+
+LOCK = "LOCK"
+MANIFEST = "manifest.json"
+# Orbax writes these into a step after its manifest; they hold times, and nothing is restored by them.
+_UNVOUCHED = ("_CHECKPOINT_METADATA", "commit_success.txt")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Generator[None]:
+    """Turns the system's refusals to write at or under `path` into a DiskError."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(f"{error.filename or path}: {error.strerror or error}; {free(path)}") from error
+
+
+def free(path: Path) -> str:
+    """Words for the space that is left where `path` is, or will be."""
+    place = path.absolute()
+    while place != place.parent and not os.path.exists(place):
+        place = place.parent
+    return f"{shutil.disk_usage(place).free:,} bytes are free"
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file that a killed process leaves as it was or as it should be, never between the two."""
+    with writing(path):
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(text)
+        temporary.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes indented JSON, as `write` does."""
+    write(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def locked(workdir: Path) -> Generator[None]:
+    """Makes a workdir and holds its lock, which the kernel takes back even from a process that was killed.
+
+    Raises:
+      LockedError: another process holds it.
+    """
+    with contextlib.ExitStack() as stack:
+        with writing(workdir):
+            workdir.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context((workdir / LOCK).open("a+"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise LockedError(f"{workdir}: another run is at work here: {file.read().strip()}") from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()}\n")
+            file.flush()
+        yield
+
+
+def vouch(folder: Path) -> None:
+    """Writes the manifest of a saved step: the sha256 of every file that is restored."""
+    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    for name in _UNVOUCHED:
+        files.pop(name, None)
+    write_json(folder / MANIFEST, dict(zip(files, _hashes([*files.values()]), strict=True)))
+
+
+def damage(folder: Path, item: str = "") -> str | None:
+    """What is wrong with a saved step, or with one item of it; None if its files are those it was saved as."""
+    try:
+        manifest = dict(json.loads((folder / MANIFEST).read_text()))
+    except FileNotFoundError:
+        return f"there is no {MANIFEST}"
+    except (OSError, ValueError, TypeError):
+        return f"{MANIFEST} cannot be read"
+    names = [name for name in manifest if name.startswith(item)]
+    paths = [folder / name for name in names]
+    missing = [name for name, path in zip(names, paths, strict=True) if not path.is_file()]
+    if missing or not names:
+        return f"{(missing or [item or 'every file'])[0]} is missing"
+    changed = (name for name, found in zip(names, _hashes(paths), strict=True) if found != manifest[name])
+    return next((f"{name} is not as it was saved" for name in changed), None)
+
+
+def set_aside(folder: Path) -> None:
+    """Renames a folder, in the place of one that was set aside before."""
+    aside = folder.with_name(f"{folder.name}.damaged")
+    with writing(folder):
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+
+
+def _hashes(paths: list[Path]) -> list[str]:
+    def sha256(path: Path) -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(sha256, paths))

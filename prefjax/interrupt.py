@@ -1,0 +1,61 @@
+"""Signals that ask a run to stop. Programs install the handlers; a library has no right to them."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Generator
+from typing import Any
+
+from prefjax.errors import Interrupted
+
+_asked: int | None = None  # the signal that has arrived
+_deferring = False
+
+
+@contextlib.contextmanager
+def handled() -> Generator[None]:
+    """Within, the first SIGTERM or SIGINT raises Interrupted, unless deferred; the second ends the process at once."""
+    global _asked
+
+    def handle(number: int, frame: Any) -> None:
+        global _asked
+        del frame
+        if _asked is not None:
+            os._exit(128 + number)
+        _asked = number
+        if not _deferring:
+            raise Interrupted(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _asked = None
+
+
+@contextlib.contextmanager
+def deferred() -> Generator[Callable[[], int | None]]:
+    """Within, a signal waits to be asked for: yields a function that returns its number, or None."""
+    global _deferring
+    _deferring = True
+    try:
+        yield lambda: _asked
+    finally:
+        _deferring = False
+
+
+def attempt(work: Callable[..., None], *args: Any) -> None:
+    """Inside `deferred`: does some work that may be dropped halfway, unless a signal has arrived, until one does."""
+    global _deferring
+    if _asked is not None:
+        return
+    try:
+        _deferring = False
+        work(*args)
+        _deferring = True
+    except Interrupted:
+        pass
+    finally:
+        _deferring = True
