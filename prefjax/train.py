@@ -32,9 +32,10 @@ def setup(config: Any, frozen: Mapping[str, str] | None = None) -> Setup:
     parallel = mesh.make(config)
     tokenizer = load.tokenizer(config.tokenizer or config.model)
     read = functools.cache(checkpoint.load)  # a reference that is the policy's start is read once
-    frozen = frozen or {name: checkpoint.pin(reference) for name, reference in config.frozen.items()}
+    pin = functools.cache(checkpoint.pin)
+    frozen = frozen or {name: pin(reference) for name, reference in config.frozen.items()}
     loaded = {name: read(reference) for name, reference in frozen.items()}
-    policy, params = new_policy(config, tokenizer) if is_call(config.model) else read(checkpoint.pin(config.model))
+    policy, params = new_policy(config, tokenizer) if is_call(config.model) else read(pin(config.model))
     nets = {"policy": policy} | {name: net for name, (net, _) in loaded.items()}
     check_fit(nets, tokenizer, config.data.max_length)
     nets = {n: models.computing(net, config.dtype, config.remat, parallel.blocks) for n, net in nets.items()}

@@ -136,7 +136,9 @@ def test_a_run_whose_checkpoints_are_all_damaged_does_not_start_again(workdir):
     assert len(list((workdir / "checkpoints").iterdir())) == 3
 
 
-@pytest.mark.parametrize("reference", ["{}@../../x", "{}@2/../..", "{}@-1", "{}@²", "{}@1e9", "{}@99999999999999999999"])
+@pytest.mark.parametrize(
+    "reference", ["{}@../../x", "{}@2/../..", "{}@-1", "{}@²", "{}@1e9", "{}@99999999999999999999"]
+)
 def test_a_step_is_a_number_and_no_path(workdir, reference):
     with pytest.raises(CheckpointError, match="no such folder|no checkpoint of step"):
         checkpoint.load(reference.format(workdir))
@@ -172,7 +174,9 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_is_said_and_the_last_good_step_stays(small_disk):
-    with pytest.raises(DiskError, match=rf"{small_disk}.*: No space left on device; a state takes [\d,]+ bytes, [\d,]+ bytes are free"):
+    with pytest.raises(
+        DiskError, match=rf"{small_disk}.*: No space left on device; a state takes [\d,]+ bytes, [\d,]+ bytes are free"
+    ):
         save_until_it_fails(small_disk, 50_000)
     step = checkpoint.newest(small_disk)
     with Checkpoints(small_disk) as checkpoints:

@@ -1,12 +1,15 @@
 """The command line: its exit codes, its messages, and what its commands write."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
+from prefjax import files
 from prefjax.cli import main
 from prefjax.train import train
 
@@ -68,6 +71,26 @@ def test_mistakes_are_one_message_and_exit_2(argv, message, capsys, workdir):
 def test_a_missing_model_exits_5(capsys):
     assert main(["sample", "--model=nowhere", "--prompt=x"]) == 5
     assert "nowhere: no such folder" in capsys.readouterr().err
+
+
+def test_a_workdir_that_cannot_be_made_is_one_line_and_exit_7(capsys):
+    for folder in ("x" * 300, "/proc/none", f"{__file__}/run"):
+        assert main(["train", "--config=configs/sft.py", f"--workdir={folder}"]) == 7
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_workdir_in_use_exits_6(tmp_path, capsys):
+    with files.locked(tmp_path):
+        assert main(["train", "--config=configs/sft.py", f"--workdir={tmp_path}"]) == 6
+    assert "another run is at work here: process" in capsys.readouterr().err
+
+
+def test_an_interruption_exits_with_the_number_of_its_signal(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("prefjax.train.train", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(["train", "--config=configs/sft.py", f"--workdir={tmp_path}"]) == 143
+    assert capsys.readouterr().err == (
+        "prefjax train: SIGTERM: stopped before the first step; the same command goes on from there\n"
+    )
 
 
 def test_train_takes_a_config_an_argument_and_overrides(workdir, tmp_path, capsys):

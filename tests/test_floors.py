@@ -1,6 +1,7 @@
 """A module imports from its own floor and those below, never in a circle, and floor 0 imports jax alone."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -73,3 +74,11 @@ def test_there_is_no_circle_of_imports():
 
 def test_every_room_has_a_floor():
     assert {room(path) for path in FILES} <= FLOOR.keys()
+
+
+@pytest.mark.parametrize("folder", ["prefjax", "configs", "experiments"])
+def test_nothing_that_runs_code_of_others_is_read(folder):
+    unsafe = re.compile(r"pickle\.load|torch\.load|allow_pickle\s*=\s*True|trust_remote_code\s*=\s*True")
+    files = [*(PACKAGE.parent / folder).rglob("*.py")]
+    assert files
+    assert [f"{path}: {found[0]}" for path in files if (found := unsafe.search(path.read_text()))] == []

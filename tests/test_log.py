@@ -7,7 +7,7 @@ import pytest
 
 from prefjax.config import base
 from prefjax.errors import ConfigError, NonFiniteError
-from prefjax.log import Meter, Record, flatten
+from prefjax.log import Meter, Record, flatten, redact
 from prefjax.metrics import Mean
 
 
@@ -59,6 +59,33 @@ def test_resume_forgets_what_will_be_written_again(record, tmp_path):
     assert [row["step"] for row in lines(tmp_path, "samples.jsonl")] == [1, 1, 2, 2]
 
 
+def test_an_evaluation_that_was_cut_is_forgotten_and_one_that_ended_is_named(record, tmp_path):
+    for name in ("whole", "cut"):
+        record.samples(2, [{"eval": name, "response": "a"}])
+    record.metrics(1, {"eval/cut/x": 0.0})
+    record.metrics(2, {"train/loss": 0.0})
+    record.metrics(2, {"eval/whole/x": 0.0})
+    assert record.resume(2) == {"whole"}
+    assert lines(tmp_path, "samples.jsonl") == [{"step": 2, "eval": "whole", "response": "a"}]
+    assert record.resume(0) == set()
+
+
+def test_an_interval_that_is_cut_in_two_is_recorded_as_one(tmp_path):
+    for name, cut in (("whole", False), ("cut", True)):
+        record = Record(tmp_path / name, base().to_dict())
+        record.begin({})
+        meter = Meter(record)
+        for at in range(1, 4):
+            meter.add(at, step(at / 3))
+        if cut:
+            sums = json.loads(json.dumps(meter.pause()))
+            meter = Meter(record)
+            meter.resume(sums)
+        meter.add(4, step(4 / 3))
+        meter.flush()
+    assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+
+
 def test_a_run_that_starts_again_starts_its_record_again(record, tmp_path):
     record.metrics(0, {"x": 0.0})
     record.resume(0)
@@ -98,6 +125,39 @@ def test_wandb_mirrors_offline(tmp_path, monkeypatch):
     record.close()
     assert list((tmp_path / "wandb").glob("offline-run-*"))
     assert lines(tmp_path) == [{"step": 1, "train/loss": 0.5}]
+
+
+SECRET = "sk-0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"--judge.api_key={SECRET}",
+        f"judge(api_key='{SECRET}')",
+        f"HF_TOKEN={SECRET}",
+        f'{{"password": "{SECRET}"}}',
+        f"https://host/rows?token={SECRET}&n=3",
+        f"https://user:{SECRET}@host/rows",
+        f"https://{SECRET}@host/rows",
+    ],
+)
+def test_secrets_are_left_out(text, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["prefjax", "train", text])
+    c = base()
+    c.data.train = text
+    for _ in range(2):  # and a run goes on whose settings hold one
+        record = Record(tmp_path, c.to_dict())
+        record.begin({})
+        record.close(ValueError(text))
+    written = "".join(path.read_text() for path in tmp_path.iterdir())
+    assert "REDACTED" in written
+    assert SECRET not in written
+
+
+def test_what_only_looks_like_a_secret_stays():
+    kept = ["--config.tokenizer=folder/of/a/tokenizer", "reader(eos_token='</s>', key=3)", "runs/a@100", "a@b.c"]
+    assert redact(kept) == kept
 
 
 def test_flatten():
