@@ -88,7 +88,9 @@ class Checkpoints:
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)._asdict()
         items = {"params": ocp.args.StandardRestore(abstract.pop("params")), "rest": ocp.args.StandardRestore(abstract)}
         try:
-            found = self._manager.restore(self.latest, args=ocp.args.Composite(**items, cut=ocp.args.JsonRestore()))
+            found: Any = self._manager.restore(
+                self.latest, args=ocp.args.Composite(**items, cut=ocp.args.JsonRestore())
+            )
         except (ValueError, KeyError, TypeError, OSError) as error:
             reason = str(error).strip().splitlines()[0]
             raise CheckpointError(f"{self._folder}/{self.latest} does not fit this run: {reason}") from error

@@ -1,13 +1,15 @@
-"""Files of a workdir: written whole or not at all, by one process at a time."""
+"""Files of a workdir: written whole or not at all, by one process at a time, and without secrets."""
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
 import platform
+import re
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,10 @@ LOCK = "LOCK"
 MANIFEST = "manifest.json"
 # Orbax writes these into a step after its manifest; they hold times, and nothing is restored by them.
 _UNVOUCHED = ("_CHECKPOINT_METADATA", "commit_success.txt")
+_SECRETS = (  # what stands before a secret, and the secret
+    re.compile(r"(?i)((?:key|token|secret|passw(?:or)?d)['\"]?\s*[=:]\s*['\"]?)([\w.+/~-]{8,})"),
+    re.compile(r"(://)([^/@\s]+)(?=@)"),
+)
 
 
 @contextlib.contextmanager
@@ -48,6 +54,16 @@ def write(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes indented JSON, as `write` does."""
     write(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def redact(value: Any) -> Any:
+    """A value of JSON without what looks like a secret: `...key=`, `...token=`, the user and password of an address."""
+    if isinstance(value, str):
+        return functools.reduce(lambda text, pattern: pattern.sub(r"\1REDACTED", text), _SECRETS, value)
+    if isinstance(value, Mapping):
+        named = lambda key, text: redact(f"{key}={text}")[len(f"{key}=") :]  # a key may tell what its text does not
+        return {key: named(key, x) if isinstance(x, str) else redact(x) for key, x in value.items()}
+    return [redact(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ import functools
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -29,15 +28,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from prefjax import __version__
 from prefjax.errors import ConfigError, DiskError, NonFiniteError
-from prefjax.files import write, write_json, writing
+from prefjax.files import redact, write, write_json, writing
 from prefjax.metrics import Mean, merge
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
 _END = ("DONE", "FAILED.json", "INTERRUPTED.json")
-_SECRETS = (  # what stands before a secret, and the secret
-    re.compile(r"(?i)((?:key|token|secret|passw(?:or)?d)['\"]?\s*[=:]\s*['\"]?)([\w.+/~-]{8,})"),
-    re.compile(r"(://)([^/@\s]+)(?=@)"),
-)
 # Settings a resumed run may change. Schedules run to `steps`: with another value the rest of them bends to it.
 RESUMABLE = ("steps", "log_every", "eval_every", "checkpoint_every", "keep", "wandb")
 
@@ -173,7 +168,8 @@ class Meter:
 
     def resume(self, cut: dict[str, Any] | None) -> None:
         """Goes on with an interval as if it had never been cut."""
-        self._cut = {name: Mean(*map(np.float32, sums)) for name, sums in (cut or {}).items()} or None
+        number: Any = np.float32
+        self._cut = {name: Mean(*map(number, sums)) for name, sums in (cut or {}).items()} or None
 
     def flush(self) -> None:
         """Waits for all that was added, and records it."""
@@ -211,15 +207,6 @@ def environment() -> dict[str, Any]:
         "git": commit,
         "git_dirty": None if commit is None else bool(_git("status", "--porcelain")),
     }
-
-
-def redact(value: Any) -> Any:
-    """A value of JSON without what looks like a secret: `...key=`, `...token=`, the user and password of an address."""
-    if isinstance(value, str):
-        return functools.reduce(lambda text, pattern: pattern.sub(r"\1REDACTED", text), _SECRETS, value)
-    if isinstance(value, Mapping):
-        return {key: redact(inner) for key, inner in value.items()}
-    return [redact(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _git(*words: str) -> str | None:

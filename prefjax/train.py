@@ -122,7 +122,7 @@ def fit(run: Setup, evals: dict[str, Callable], record: Record) -> TrainState:
         first = int(state.step)
         done = record.resume(first)
         if first == 0 or due(first, config.eval_every, config.steps):
-            evaluate({name: run for name, run in evals.items() if name not in done}, state, run.frozen, record)
+            evaluate({name: evals[name] for name in evals if name not in done}, state, run.frozen, record)
         with interrupt.deferred() as asked, progress(first, config.steps) as advance:
             for at, batch in prefetch(run.batch_at, first, config.steps):
                 state, metrics = step(state, run.frozen, run.hparams, batch, key)

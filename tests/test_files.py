@@ -112,3 +112,10 @@ def test_a_folder_set_aside_replaces_the_one_before(step):
     files.set_aside(step)
     assert [path.name for path in step.parent.iterdir()] == ["4.damaged"]
     assert not list((step.parent / "4.damaged").iterdir())
+
+
+def test_what_only_looks_like_a_secret_stays():
+    kept = ["--config.tokenizer=folder/of/a/tokenizer", "reader(eos_token='</s>', key=3)", "runs/a@100", "a@b.c"]
+    assert files.redact(kept) == kept
+    assert files.redact({"tokenizer": kept[0], "n": 3}) == {"tokenizer": kept[0], "n": 3}
+    assert files.redact({"judge": {"api_key": "sk-0123456789"}}) == {"judge": {"api_key": "REDACTED"}}
