@@ -1,6 +1,6 @@
 """Steps of prefjax on the pairs of the peer scripts: same token ids, shape, batch and dtype.
 
-    python benchmarks/steps.py --peers DIR --work dpo [--dtype bf16] [--steps 40]
+    python benchmarks/steps.py --peers DIR --work dpo [--reference cached] [--dtype bf16] [--steps 40]
 
 DIR is the folder with the peers' `common.py`, which makes the pairs. Prints one JSON line.
 """
@@ -9,11 +9,13 @@ import argparse
 import json
 import resource
 import sys
+import tempfile
 import time
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--peers", required=True)
 parser.add_argument("--work", default="dpo", choices=["sft", "reward", "dpo"])
+parser.add_argument("--reference", default="frozen", choices=["frozen", "cached"])
 parser.add_argument("--model", default="S")
 parser.add_argument("--dtype", default="fp32", choices=["fp32", "bf16"])
 parser.add_argument("--steps", type=int, default=40)
@@ -31,7 +33,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
-from prefjax import models  # noqa: E402
+from prefjax import mesh, models, reference  # noqa: E402
 from prefjax.config import base, hparams  # noqa: E402
 from prefjax.data.batches import batches  # noqa: E402
 from prefjax.data.rows import Rows  # noqa: E402
@@ -73,8 +75,14 @@ def main() -> None:
     algorithm = resolve(config.algorithm, "prefjax.algorithms").function(config, {"policy": model, "reference": model})
     numbers = hparams(config)
     rows = make_rows()
+    frozen = {"reference": jax.tree.map(jnp.copy, params)} if options.work == "dpo" else {}
+    if options.reference == "cached":
+        with tempfile.TemporaryDirectory() as config.cache:
+            frozen, config.batch_size, config.data.max_length = jax.device_get(frozen), BATCH, 1024
+            given = model, frozen["reference"], mesh.make(config)
+            rows, _ = reference.cached(config, *given, tokenizer="", rows=rows)
     batch_at = batches(rows, BATCH, 1024, seed=0)
-    key, frozen = jax.random.key(1), {"reference": jax.tree.map(jnp.copy, params)} if options.work == "dpo" else {}
+    key = jax.random.key(1)
     state = algorithm.init(key, params)
     step = jax.jit(one_step(algorithm.step), donate_argnums=0)
     seconds, tokens, first, clock = [], [], None, time.perf_counter()
@@ -91,6 +99,7 @@ def main() -> None:
             {
                 "system": "prefjax",
                 "work": options.work,
+                "reference": options.reference,
                 "model": options.model,
                 "dtype": options.dtype,
                 "steps": len(seconds),

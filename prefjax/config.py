@@ -1,7 +1,8 @@
 """Every setting of a run, in one place, with its default.
 
 A recipe in `configs/` starts from `base()` and changes what it is about. Plug-ins are call strings (see `resolve`);
-all else are plain leaves. Floats under `optim` and the numbers of `loss`, `optim.tx` and `optim.schedule` are traced.
+all else are plain leaves. Floats under `optim` and the numbers of `loss`, `reference`, `optim.tx` and `optim.schedule`
+are traced.
 """
 
 from typing import Any
@@ -28,6 +29,8 @@ def base() -> ConfigDict:
     c.dtype = "float32"  # of the computation; parameters and optimizer state stay float32
     c.remat = False  # recompute activations in the backward pass
     c.frozen = ConfigDict()  # name -> reference: c.frozen.reference = c.model
+    c.reference = "frozen"  # how frozen.reference is used: "frozen", "cached" on disk, or moving: "sync(alpha=0.01)"
+    c.cache = ""  # folder of cached log-probs; empty: $PREFJAX_CACHE, else ~/.cache/prefjax
 
     c.data = ConfigDict()
     c.data.train = ""  # a source: "pairs(path='pairs.jsonl')", "prefjax.worlds.desk:pairs(n=4000)"
@@ -69,6 +72,8 @@ def numbers(config: Any) -> dict[str, float]:
         "optim.tx": resolve(config.optim.tx, "optax"),
         "optim.schedule": resolve(config.optim.schedule, "prefjax.optim"),
     }
+    if is_call(config.reference):
+        calls["reference"] = resolve(config.reference, "prefjax.reference")
     flat = {f"optim.{name}": value for name, value in config.optim.items() if isinstance(value, float)}
     return flat | {f"{path}.{name}": value for path, call in calls.items() for name, value in call.numbers.items()}
 
@@ -98,6 +103,15 @@ def validate(config: ConfigDict) -> None:
     for name in ("lr", "clip"):
         _require(config.optim[name] >= 0, f"optim.{name}", config.optim[name], "0 or more")
     _require(0 <= config.optim.ema < 1, "optim.ema", config.optim.ema, "in [0, 1)")
+    _require(
+        config.reference in ("frozen", "cached") or is_call(config.reference),
+        "reference",
+        config.reference,
+        "'frozen', 'cached' or a call such as 'sync(alpha=0.01)'",
+    )
+    alpha, every = (numbers(config).get(f"reference.{name}", 1.0) for name in ("alpha", "steps"))
+    _require(0 <= alpha <= 1, "reference.alpha", alpha, "in [0, 1]")
+    _require(every >= 1 and every == int(every), "reference.steps", every, "a whole number, 1 or more")
     _require(config.parallel in ("jit", "pmap"), "parallel", config.parallel, "'jit' or 'pmap'")
     _require(config.dtype in ("float32", "bfloat16"), "dtype", config.dtype, "'float32' or 'bfloat16'")
     for name, value in (("model", config.model), ("data.train", config.data.train)):

@@ -34,7 +34,7 @@ from prefjax.metrics import Mean, merge
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
 _END = ("DONE", "FAILED.json", "INTERRUPTED.json")
 # Settings a resumed run may change. Schedules run to `steps`: with another value the rest of them bends to it.
-RESUMABLE = ("steps", "log_every", "eval_every", "checkpoint_every", "keep", "wandb")
+RESUMABLE = ("steps", "log_every", "eval_every", "checkpoint_every", "keep", "cache", "wandb")
 
 
 class Record:
@@ -184,11 +184,11 @@ class Meter:
 
 
 @contextlib.contextmanager
-def progress(first: int, total: int) -> Generator[Callable[[int, Mapping[str, float]], None]]:
+def progress(first: int, total: int, what: str = "steps") -> Generator[Callable[[int, Mapping[str, float]], None]]:
     """A progress bar with an estimate of the time left, on standard error; yields `advance(step, values)`."""
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), "{task.fields[note]}")
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("steps", total=total, completed=first, note="")
+        task = bar.add_task(what, total=total, completed=first, note="")
 
         def advance(step: int, values: Mapping[str, float]) -> None:
             note = f"loss {values['train/loss']:.4f}" if "train/loss" in values else ""

@@ -16,7 +16,7 @@ from prefjax.types import Setup
 
 def describe(config: Any) -> str:
     """The resolved config, a table of the parameters, and the memory that the compiled step will use."""
-    run = setup(config)
+    run = setup(config, dry=True)
     return "\n\n".join(
         [
             json.dumps(config.to_dict(), indent=1, ensure_ascii=False),
@@ -49,7 +49,7 @@ def _memory(run: Setup) -> str:
     parts = {
         "parameters": size(state.params),
         "optimizer and averages": size(state) - size(state.params),
-        "frozen models": size(run.frozen),
+        "frozen models": size([x for x in jax.tree.leaves(run.frozen) if isinstance(x, jax.Array)]),
         "activations and gradients": memory.temp_size_in_bytes,
         "one step in all": peak + memory.temp_size_in_bytes,
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from prefjax import checkpoint, files, interrupt, mesh, models
+from prefjax import checkpoint, files, interrupt, mesh, models, reference
 from prefjax.config import hparams, validate
 from prefjax.data import load
 from prefjax.data.batches import batches
@@ -18,12 +18,13 @@ from prefjax.resolve import is_call, resolve
 from prefjax.types import Setup, TrainState
 
 
-def setup(config: Any, frozen: Mapping[str, str] | None = None) -> Setup:
+def setup(config: Any, frozen: Mapping[str, str] | None = None, *, dry: bool = False) -> Setup:
     """Everything a run needs before its first step, from its config.
 
     Args:
       config: of the run.
       frozen: name -> reference, where they are not those of the config: a resumed run keeps its own.
+      dry: for a look at the run: nothing long is computed, nothing is written.
 
     Raises:
       ConfigError, DataError, CheckpointError: with one message that says what to mend.
@@ -41,20 +42,29 @@ def setup(config: Any, frozen: Mapping[str, str] | None = None) -> Setup:
     nets = {n: models.computing(net, config.dtype, config.remat, parallel.blocks) for n, net in nets.items()}
     rows, counts = load.load(config.data.train, config.data.rows, tokenizer, config.data.max_length)
     algorithm = resolve(config.algorithm, "prefjax.algorithms").function(config, nets)
+    reference.check(config, nets)
+    facts: dict[str, Any] = {"data": counts, "tokenizer": tokenizer.digest, "frozen": dict(frozen)}
+    values = {name: values for name, (_, values) in loaded.items()}
+    waiting = {"reference": jax.device_get(values.pop("reference"))} if config.reference != "frozen" else {}
+    if config.reference == "cached":
+        model = nets["reference"], waiting["reference"]
+        rows, facts["reference"] = reference.cached(config, *model, parallel, tokenizer.digest, rows, compute=not dry)
+    elif waiting:
+        algorithm = reference.follow(algorithm, config, waiting["reference"])
     split = {"microbatches": config.optim.accumulate, "shards": parallel.shards}
     batch_at = batches(rows, config.batch_size, config.data.max_length, config.seed, **split)
     return Setup(
         config=config,
         tokenizer=tokenizer,
         nets=nets,
-        params=params,
-        frozen=parallel.place({name: values for name, (_, values) in loaded.items()}),
+        params=jax.device_get(params),  # the state trains a copy: this one need not lie on a device
+        frozen=parallel.place(values) | waiting,
         hparams=hparams(config),
         algorithm=algorithm,
         parallel=parallel,
         batch_at=lambda step: parallel.deal(batch_at(step)),
         prompts=rows.prompts,
-        facts={"data": counts, "tokenizer": tokenizer.digest, "frozen": dict(frozen)},
+        facts=facts,
     )
 
 

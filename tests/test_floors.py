@@ -25,7 +25,7 @@ FLOORS = [
         "files",
         "interrupt",
     ),
-    ("algorithms", "evals"),
+    ("algorithms", "evals", "reference"),
     ("train", "plan"),
     ("cli", "__main__"),
 ]

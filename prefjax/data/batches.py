@@ -94,6 +94,7 @@ def _collate(rows: Rows, indices: np.ndarray, plan: _Plan) -> Batch:
         return Pairs(
             sequences,
             weight,
+            ref_logps=None if rows.ref_logps is None else _ref_logps(rows, indices, sequences.response),
             margin=None if rows.margin is None else rows.margin[indices],
             target=None if rows.target is None else rows.target[indices],
         )
@@ -119,6 +120,14 @@ def _sequences(rows: Rows, indices: np.ndarray, plan: _Plan) -> Sequences:
     if rows.responses < 2:
         arrays = (array[:, 0] for array in arrays)
     return Sequences(*arrays, _packing(parts, plan))
+
+
+def _ref_logps(rows: Rows, indices: np.ndarray, response: Any) -> Any:
+    """`[B, 2, T]`, 0 outside the response."""
+    column: Any = rows.ref_logps
+    found = np.zeros(response.shape, np.float32)
+    found[response] = np.concatenate([column[rows.offsets[row, 1] : rows.offsets[row, -1]] for row in indices])
+    return found
 
 
 def _packing(parts: np.ndarray, plan: _Plan) -> Packing | None:

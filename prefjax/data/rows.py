@@ -34,6 +34,7 @@ class Rows(NamedTuple):
     target: np.ndarray | None = None  # [rows] float32, probability that candidate 0 wins; None where it is always 1
     margin: np.ndarray | None = None  # [rows] float32, in units of reward; None where it is always 0
     prompts: Any = None  # [rows] uint64, what `prompt_key` makes of the prompt
+    ref_logps: np.ndarray | None = None  # [all tokens] float32, nats, of the reference; 0 at the tokens of prompts
 
     @property
     def size(self) -> int:

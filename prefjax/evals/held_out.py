@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from prefjax import reference
 from prefjax.data import load
 from prefjax.data.batches import epoch
 from prefjax.data.lines import clean, quote
@@ -42,6 +43,9 @@ def make(
     held_out, counts = load.load(source, rows or c.rows, run.tokenizer, c.max_length)
     seen = _trained_on(run, source, held_out, allow_overlap)
     run.facts.setdefault("held_out", {})[source] = counts | {"prompts trained on": seen}
+    if run.config.reference == "cached":
+        model = run.nets["reference"], run.frozen["reference"]
+        held_out, _ = reference.cached(run.config, *model, run.parallel, run.tokenizer.digest, held_out)
     split = {"microbatches": run.config.optim.accumulate, "shards": run.parallel.shards}
 
     @run.parallel.measure

@@ -35,6 +35,14 @@ def test_pairs_are_prompt_response_padding_with_masks_from_lengths():
     assert batch.ref_logps is None
 
 
+def test_log_probs_of_the_reference_lie_where_their_tokens_lie():
+    table = rows(3, 2)
+    (batch,) = epoch(table._replace(ref_logps=-table.tokens.astype(np.float32)), 4, 8)
+    tokens, _, response, _ = batch.sequences
+    np.testing.assert_array_equal(batch.ref_logps, np.where(response, -tokens, 0).astype(np.float32))
+    assert (batch.ref_logps.shape, batch.ref_logps.dtype) == ((4, 2, 8), np.float32)
+
+
 def test_a_last_batch_is_filled_with_rows_of_weight_zero():
     first, last = epoch(rows(5, 1), 3, 6)
     assert isinstance(last, Demos)

@@ -56,6 +56,17 @@ def test_the_distance_to_the_reference_starts_at_zero_and_is_reported(workdir):
     assert before == 0 < after
 
 
+def test_cached_log_probs_of_the_reference_are_those_of_a_step(prefjax, tmp_path):
+    argv = ("train", "--config=configs/dpo_storybyte.py", "--config.steps=1", "--config.evals.stories=")
+    argv += (f"--config.cache={tmp_path / 'cache'}", "--config.log_every=1")
+    for how, name in (("frozen", "frozen"), ("cached", "computed"), ("cached", "found")):
+        prefjax(*argv, f"--config.reference={how}", f"--workdir={tmp_path / name}")
+        (row,) = (json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines())
+        assert row["train/loss"] == pytest.approx(np.log(2), abs=1e-6)
+        facts = json.loads((tmp_path / name / "run.json").read_text())
+        assert facts.get("reference", {"logps": "frozen"})["logps"] == name
+
+
 @pytest.mark.parity
 def test_transformers_reads_the_export_as_the_same_model(prefjax, workdir, stories, tmp_path):
     torch = pytest.importorskip("torch", reason="torch is not installed: no numbers to compare with")
