@@ -4,7 +4,8 @@
 
 FOLDER is a Hugging Face folder; `prefjax check PAIRS.jsonl` says first what is wrong with the pairs, and `--dry_run`
 how much memory a step takes. The time is that of your model: `timing.jsonl` has the seconds of a step.
-The first training loss is log 2 = 0.6931; the held-out `rewards/accuracy` should rise from 0.5.
+The first training loss is log 2 = 0.6931; the held-out `rewards/accuracy` should rise from 0.5. For more than one run
+on the same pairs, `--config.reference=cached` computes the log-probs of the reference once.
 """
 
 from ml_collections import ConfigDict

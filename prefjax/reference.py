@@ -49,6 +49,11 @@ def check(config: Any, nets: models.Models) -> None:
             f"config.reference is {config.reference!r} and config.loss {config.loss!r} takes no ref_logps; "
             "config.reference should be 'frozen'"
         )
+    if config.reference != "cached" and nets["policy"].config != nets["reference"].config:
+        raise ConfigError(
+            f"config.reference is {config.reference!r}, and config.frozen.reference is a model of another shape than "
+            "the policy, which it cannot follow"
+        )
 
 
 def sync(
@@ -74,16 +79,11 @@ def follow(algorithm: Algorithm, config: Any, start: Params) -> Algorithm:
 
     The rule is a function like `sync`. What it moves is `carry["reference"]`, which begins as `start`; the algorithm is
     given it as `frozen["reference"]`. A step that is not finite does not move it.
-
-    Raises:
-      ConfigError: policy and reference are not the same model.
     """
     rule = resolve(config.reference, __name__)
 
     def init(key, params):
         state = algorithm.init(key, params)
-        if jax.tree.map(jnp.shape, start) != jax.tree.map(jnp.shape, state.params):
-            raise ConfigError(f"config.reference is {config.reference!r}: policy and reference should be one model")
         moving = jax.tree.map(lambda x: jnp.array(x, copy=True), start)  # the state is donated, `start` may not be
         return state._replace(carry=state.carry | {"reference": moving})
 

@@ -391,7 +391,9 @@ def test_contradictions_are_refused(config, how, more, message):
         setup(c)
 
 
-def test_only_one_model_can_follow_another(config, toy):
-    algorithm = reference.follow(toy, using(config, "sync()"), {"w": jnp.zeros(2)})
-    with pytest.raises(ConfigError, match="policy and reference should be one model"):
-        algorithm.init(None, {"w": jnp.zeros(3)})
+def test_only_a_model_of_the_same_shape_can_follow(config):
+    nets = {"policy": models.llama(vocab=9, width=8, layers=1, heads=2)}
+    nets["reference"] = models.llama(vocab=9, width=8, layers=1, heads=2, rope_theta=5e5)
+    reference.check(using(config, "cached"), nets)
+    with pytest.raises(ConfigError, match=r"'sync\(\)', and config.frozen.reference is a model of another shape"):
+        reference.check(using(config, "sync()"), nets)
