@@ -27,6 +27,7 @@ CORE = [
 EXTRAS = {
     "hf": ["transformers>=5,<6"],
     "arrow": ["pyarrow>=18"],  # Parquet, and what `datasets` saves
+    "tb": ["tensorboard>=2.20,<3"],
     "tfds": ["importlib-resources>=6", "tensorflow-datasets>=4.9.10,<5"],  # which forgets to ask for the former
     "wandb": ["wandb>=0.31,<0.32"],
     "cuda12": ["jax[cuda12]"],
@@ -45,6 +46,7 @@ EXTRAS["dev"] = [
     "ty",
     *EXTRAS["arrow"],
     *EXTRAS["hf"],
+    *EXTRAS["tb"],
     *EXTRAS["tfds"],
     *EXTRAS["wandb"],
     *TEST,

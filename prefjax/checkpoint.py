@@ -20,6 +20,7 @@ import numpy as np
 from prefjax import files, models
 from prefjax.data.load import MODEL_FOLDER
 from prefjax.errors import CheckpointError, DiskError
+from prefjax.processes import is_first
 from prefjax.types import Params, TrainState
 
 _FOLDER = "checkpoints"
@@ -39,7 +40,7 @@ class Checkpoints:
 
         self._folder, self._size = workdir.resolve() / _FOLDER, 0
         self.latest = newest(workdir)
-        for step in _steps(workdir):
+        for step in _steps(workdir) if is_first() else ():
             if step > (self.latest or 0):
                 files.set_aside(self._folder / str(step))
         options = ocp.CheckpointManagerOptions(
@@ -209,8 +210,9 @@ def _params(workdir: Path, step: int | None, ema: bool) -> Params:
     reason = files.damage(folder, f"{item}/")
     if reason is not None:
         raise CheckpointError(f"{workdir}: step {found} is damaged: {reason}")
-    with ocp.StandardCheckpointer() as checkpointer:
-        saved = checkpointer.restore(folder / item)
+    reader = ocp.PyTreeCheckpointHandler()  # of numpy arrays: the devices that saved them may not be there
+    numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), reader.metadata(folder / item).tree)
+    saved = jax.device_put(reader.restore(folder / item, args=ocp.args.PyTreeRestore(restore_args=numpy)))
     if not ema:
         return saved
     if "ema" not in saved["carry"]:

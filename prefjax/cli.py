@@ -1,6 +1,7 @@
 """The command line: `prefjax COMMAND --help`. jax and its friends are imported by the command that needs them."""
 
 import argparse
+import contextlib
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -53,18 +54,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(argv: list[str]) -> None:
     config, options = _config_flags(argv)
     if options.dry_run:
-        from prefjax import plan
+        from prefjax import plan, processes
 
-        print(plan.describe(config))
+        with processes.joined(options.coordinator, options.processes, options.process_id):
+            if text := plan.describe(config):
+                print(text)
         return
     if not options.workdir:
         raise ConfigError("--workdir=DIR is needed: the folder of the run")
-    with interrupt.handled():
-        with files.locked(Path(options.workdir)):
-            pass  # a workdir in use is refused before the seconds that jax takes to import
-        from prefjax import train
+    alone = not options.coordinator
+    with interrupt.handled() if alone else contextlib.nullcontext():
+        if alone:
+            with files.locked(Path(options.workdir)):
+                pass  # a workdir in use is refused before the seconds that jax takes to import
+        from prefjax import processes, train
 
-        train.train(config, options.workdir)
+        with processes.joined(options.coordinator, options.processes, options.process_id):
+            train.train(config, options.workdir)
 
 
 def _config_flags(argv: list[str]) -> tuple[Any, Any]:
@@ -79,6 +85,10 @@ def _config_flags(argv: list[str]) -> tuple[Any, Any]:
     config_flags.DEFINE_config_file("config", help_string="Recipe, with [:arg].", flag_values=values, sys_argv=full)
     flags.DEFINE_string("workdir", "", "Folder of the run.", flag_values=values)
     flags.DEFINE_bool("dry_run", False, "Print the resolved config, the parameters and the memory.", flag_values=values)
+    alone = "Address of process 0 when several train together, host:port; 'auto' asks Slurm, TPU or JAX_* variables."
+    flags.DEFINE_string("coordinator", "", alone, flag_values=values)
+    flags.DEFINE_integer("processes", None, "How many processes train together.", flag_values=values)
+    flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.", flag_values=values)
     flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=values)
     try:
         words = values(full)[1:]

@@ -58,6 +58,7 @@ def base() -> ConfigDict:
     c.checkpoint_every = 0  # steps; 0: after the last
     c.keep = 2  # newest checkpoints kept
     c.wandb = False  # mirror to Weights & Biases; offline unless WANDB_MODE says otherwise
+    c.tensorboard = False  # mirror to event files in workdir/tensorboard
     return c
 
 

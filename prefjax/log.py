@@ -10,7 +10,6 @@ A process may be killed at any moment: whole files are replaced, and lines after
 import contextlib
 import functools
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -30,33 +29,40 @@ from prefjax import __version__
 from prefjax.errors import ConfigError, DiskError, NonFiniteError
 from prefjax.files import redact, write, write_json, writing
 from prefjax.metrics import Mean, merge
+from prefjax.mirrors import Mirrors
+from prefjax.processes import is_first
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
 _END = ("DONE", "FAILED.json", "INTERRUPTED.json")
 # Settings a resumed run may change. Schedules run to `steps`: with another value the rest of them bends to it.
-RESUMABLE = ("steps", "log_every", "eval_every", "checkpoint_every", "keep", "cache", "wandb")
+RESUMABLE = ("steps", "log_every", "eval_every", "checkpoint_every", "keep", "cache", "wandb", "tensorboard")
 
 
 class Record:
-    """Appends to the files of a workdir, and mirrors the metrics to Weights & Biases when asked."""
+    """Appends to the files of a workdir, and mirrors the metrics when asked.
+
+    Of several processes the first one writes; any may say why the run failed.
+    """
 
     def __init__(self, workdir: Path, config: Mapping[str, Any]):
         """Raises ConfigError if the workdir holds a run with other settings; changes nothing."""
         self.workdir, self.config = workdir, redact(config)
         _agree(workdir / "config.json", self.config)
         self.facts = json.loads((workdir / "run.json").read_text()) if (workdir / "run.json").exists() else {}
-        self._wandb = None
+        self._mirrors: Mirrors | None = None
         self._start = time.monotonic()
 
     def begin(self, facts: Mapping[str, Any]) -> None:
-        """Writes what runs, and starts the mirror."""
+        """Writes what runs, and starts the mirrors."""
+        if not is_first():
+            return
         with writing(self.workdir):
             self.workdir.mkdir(parents=True, exist_ok=True)
             for name in _END:
                 (self.workdir / name).unlink(missing_ok=True)
         write_json(self.workdir / "config.json", self.config)
         write_json(self.workdir / "run.json", environment() | dict(facts))
-        self._wandb = _start_wandb(self.workdir, self.config) if self.config["wandb"] else None
+        self._mirrors = Mirrors(self.workdir, self.config)
 
     def resume(self, step: int) -> set[str]:
         """Forgets what will be written again: lines after `step`, a last one that was cut, an evaluation that was cut.
@@ -69,9 +75,11 @@ class Record:
         evaluated = {key.split("/")[1] for key in last if key.startswith("eval/")}
         whole = lambda row: row["step"] < step or "eval" not in row or row["eval"] in evaluated
         rows["samples.jsonl"] = [row for row in rows["samples.jsonl"] if whole(row)]
-        for name, kept in rows.items():
+        for name, kept in rows.items() if is_first() else ():
             if (self.workdir / name).exists():
                 write(self.workdir / name, "".join(map(_line, kept)))
+        if self._mirrors:
+            self._mirrors.retell(rows["metrics.jsonl"])
         return evaluated
 
     def metrics(self, step: int, values: Mapping[str, float], *, seconds: float | None = None) -> None:
@@ -79,8 +87,8 @@ class Record:
         self._append("metrics.jsonl", {"step": step, **values})
         clock = {} if seconds is None else {"seconds": round(seconds, 6)}
         self._append("timing.jsonl", {"step": step, "elapsed": round(time.monotonic() - self._start, 3), **clock})
-        if self._wandb:
-            self._wandb.log(dict(values), step=step)
+        if self._mirrors:
+            self._mirrors.log(step, values)
 
     def samples(self, step: int, rows: list[dict[str, Any]]) -> None:
         """Completions, a line each."""
@@ -90,18 +98,19 @@ class Record:
     def close(self, failure: BaseException | None = None, **result: Any) -> None:
         """Marks the run as done, with its result, or as interrupted or failed, with the reason."""
         done, failed, interrupted = (self.workdir / name for name in _END)
-        if failure is None:
-            write_json(done, result)
-        else:
+        if failure is not None:
             reason = {"error": type(failure).__name__, "message": redact(str(failure))}
             with contextlib.suppress(DiskError):  # the failure may be that nothing can be written
                 write_json(interrupted if isinstance(failure, KeyboardInterrupt) else failed, reason)
-        if self._wandb:
-            self._wandb.finish(exit_code=0 if failure is None else 1)
+        elif is_first():
+            write_json(done, result)
+        if self._mirrors:
+            self._mirrors.close(failure is None)
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
-        with writing(self.workdir / name), (self.workdir / name).open("a") as file:
-            file.write(_line(row))
+        if is_first():
+            with writing(self.workdir / name), (self.workdir / name).open("a") as file:
+                file.write(_line(row))
 
     def _rows(self, name: str, step: int) -> list[dict[str, Any]]:
         """The whole lines of a file up to a step; none before the first."""
@@ -187,7 +196,7 @@ class Meter:
 def progress(first: int, total: int, what: str = "steps") -> Generator[Callable[[int, Mapping[str, float]], None]]:
     """A progress bar with an estimate of the time left, on standard error; yields `advance(step, values)`."""
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), "{task.fields[note]}")
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(stderr=True, quiet=not is_first())) as bar:
         task = bar.add_task(what, total=total, completed=first, note="")
 
         def advance(step: int, values: Mapping[str, float]) -> None:
@@ -235,15 +244,3 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         inner = isinstance(value, Mapping)
         flat |= flatten(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": json.loads(json.dumps(value))}
     return flat
-
-
-def _start_wandb(workdir: Path, config: Mapping[str, Any]) -> Any:
-    try:
-        import wandb
-    except ModuleNotFoundError:
-        raise ConfigError("config.wandb is True, but wandb is not installed: pip install prefjax[wandb]") from None
-
-    mode: Any = os.environ.get("WANDB_MODE", "offline")
-    settings = wandb.Settings(x_disable_meta=True, save_code=False, silent=True)
-    name = workdir.resolve().name
-    return wandb.init(project="prefjax", name=name, dir=workdir, config=dict(config), mode=mode, settings=settings)

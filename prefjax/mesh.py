@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from prefjax.errors import ConfigError
@@ -52,8 +53,12 @@ def make(config: Any) -> Parallel:
         sizes[0] = len(devices) // math.prod(sizes[1:])
     if not 0 < math.prod(sizes) <= len(devices):
         raise ConfigError(f"config.mesh asks for {' x '.join(map(str, sizes))} devices; there are {len(devices)}")
+    if math.prod(sizes) < len(devices) and jax.process_count() > 1:
+        raise ConfigError(f"config.mesh leaves out some of the {len(devices)} devices; several processes use them all")
     devices = devices[: math.prod(sizes)]
     if config.parallel == "pmap":
+        if jax.process_count() > 1:
+            raise ConfigError("config.parallel is 'pmap', which is for one process; use 'jit' for several")
         if sizes[0] != len(devices):
             raise ConfigError("config.parallel is 'pmap', which has the data axis alone; use 'jit' for fsdp and tensor")
         return _pmap(devices)
@@ -61,20 +66,27 @@ def make(config: Any) -> Parallel:
 
 
 def _jit(mesh: jax.sharding.Mesh) -> Parallel:
-    rows = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+    rows, whole = NamedSharding(mesh, PartitionSpec(("data", "fsdp"))), NamedSharding(mesh, PartitionSpec())
 
     def place(tree: Any) -> Any:
-        return jax.device_put(tree, layout(tree, mesh))
+        return _put(tree, layout(tree, mesh))
+
+    def deal(batch: Any) -> Any:
+        return _put(batch, jax.tree.map(lambda _: rows, batch))
 
     def update(f: Callable) -> Any:
         def laid_out(state, frozen, hparams, batch, key):
             state, metrics = f(state, frozen, hparams, batch, key)
-            return jax.lax.with_sharding_constraint(state, layout(state, mesh)), metrics
+            state = jax.lax.with_sharding_constraint(state, layout(state, mesh))
+            return state, jax.lax.with_sharding_constraint(metrics, whole)
 
         return jax.jit(laid_out, donate_argnums=0)
 
+    def measure(f: Callable) -> Any:
+        return jax.jit(lambda *arguments: jax.lax.with_sharding_constraint(f(*arguments), whole))
+
     shards = mesh.shape["data"] * mesh.shape["fsdp"]
-    return Parallel(shards, shards, place, lambda batch: jax.device_put(batch, rows), update, jax.jit)
+    return Parallel(shards, shards, place, deal, update, measure)
 
 
 def _pmap(devices: list[jax.Device]) -> Parallel:
@@ -83,13 +95,25 @@ def _pmap(devices: list[jax.Device]) -> Parallel:
 
     def deal(batch: Any) -> Any:
         blocks = jax.tree.map(lambda x: x.reshape(len(devices), -1, *x.shape[1:]), batch)
-        return jax.device_put(blocks, rows)
+        return _put(blocks, jax.tree.map(lambda _: rows, blocks))
 
     per_device = partial(
         jax.pmap, devices=devices, axis_name=PMAP_AXIS, in_axes=(None, None, None, 0, None), out_axes=None
     )
-    place = lambda tree: jax.device_put(tree, whole)
+    place = lambda tree: _put(tree, jax.tree.map(lambda _: whole, tree))
     return Parallel(len(devices), 1, place, deal, partial(per_device, donate_argnums=0), per_device)
+
+
+def _put(tree: Any, shardings: Any) -> Any:
+    """Arrays that every process holds whole, laid out: each process puts its own pieces on its own devices."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, shardings)
+
+    def pieces(x, sharding):
+        x = np.asarray(x)
+        return jax.make_array_from_callback(x.shape, sharding, x.__getitem__)
+
+    return jax.tree.map(pieces, tree, shardings)
 
 
 def layout(tree: Any, mesh: jax.sharding.Mesh, rules: Rules = RULES) -> Any:

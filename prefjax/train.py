@@ -1,5 +1,6 @@
 """The loop: a config and a workdir become a trained state and its record. It names no algorithm."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ from typing import Any
 
 import jax
 
-from prefjax import checkpoint, files, interrupt, mesh, models, reference
+from prefjax import checkpoint, files, interrupt, mesh, models, processes, reference
 from prefjax.config import hparams, validate
 from prefjax.data import load
 from prefjax.data.batches import batches
@@ -104,20 +105,23 @@ def train(config: Any, workdir: str | Path) -> TrainState:
       Interrupted: inside `interrupt.handled`, a signal arrived; the same call goes on from there.
     """
     workdir = Path(workdir)
-    with files.locked(workdir):
+    with files.locked(workdir) if processes.is_first() else contextlib.nullcontext():
         record = Record(workdir, config.to_dict())
         try:
             run = setup(config, record.facts.get("frozen"))
             evals = {name: resolve(text, "prefjax.evals")(run) for name, text in config.evals.items() if text}
+            processes.agree([record.config, run.facts])
             record.begin(run.facts)
-            with files.writing(workdir):
-                models.save_config(workdir / load.MODEL_FOLDER, run.nets["policy"])
-                run.tokenizer.save(workdir / load.MODEL_FOLDER)
+            if processes.is_first():
+                with files.writing(workdir):
+                    models.save_config(workdir / load.MODEL_FOLDER, run.nets["policy"])
+                    run.tokenizer.save(workdir / load.MODEL_FOLDER)
             state = fit(run, evals, record)
+            processes.agree("done")
         except BaseException as error:
             record.close(error)
             raise
-        record.close(step=int(state.step), digest=checkpoint.digest(state))
+        record.close(step=int(state.step), digest=checkpoint.digest(processes.fetch(state)))
     return state
 
 

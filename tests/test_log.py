@@ -114,19 +114,6 @@ def test_a_run_ends_as_done_or_as_failed(record, tmp_path):
     assert not (tmp_path / "FAILED.json").exists()
 
 
-def test_wandb_mirrors_offline(tmp_path, monkeypatch):
-    pytest.importorskip("wandb")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    c = base()
-    c.wandb = True
-    record = Record(tmp_path, c.to_dict())
-    record.begin({})
-    record.metrics(1, {"train/loss": 0.5})
-    record.close()
-    assert list((tmp_path / "wandb").glob("offline-run-*"))
-    assert lines(tmp_path) == [{"step": 1, "train/loss": 0.5}]
-
-
 SECRET = "sk-0123456789abcdef"
 
 

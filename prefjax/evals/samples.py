@@ -8,6 +8,7 @@ import jax
 
 from prefjax import models, ops
 from prefjax.data import load
+from prefjax.processes import fetch
 from prefjax.resolve import resolve
 from prefjax.sampling.complete import answers, sample
 from prefjax.types import Setup
@@ -59,7 +60,7 @@ def make(
         rows: list[dict[str, Any]] = []
         knobs: dict[str, Any] = {"n": n, "max_new": max_new, "temperature": temperature, "batch_size": batch_size}
         for batch in sample(net, state.params, run.tokenizer, records, key, **knobs):
-            measured = jax.device_get(measure(state.params, frozen, batch.sequences))
+            measured = fetch(measure(state.params, frozen, batch.sequences))
             for at, answer in enumerate(answers(batch, run.tokenizer)):
                 record = records[answer.record]
                 row = {"record": answer.record, "slice": record.get("slice")}

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from prefjax.errors import ConfigError
+from prefjax.processes import fetch
 from prefjax.sampling.generate import generate
 from prefjax.types import Params, Sequences
 
@@ -81,7 +82,7 @@ def sample(
 
 def answers(samples: Samples, tokenizer: Any) -> list[Answer]:
     """The texts of a batch, filler rows left out."""
-    tokens, response = jax.device_get((samples.sequences.tokens, samples.sequences.response))
+    tokens, response = fetch((samples.sequences.tokens, samples.sequences.response))
     texts = []
     for index, row, written in zip(samples.records, tokens, response, strict=True):
         if index >= 0:

@@ -1,0 +1,88 @@
+"""Several processes as one run, through `jax.distributed`: each has devices of its own, and all take every step together.
+
+Every process computes the same batches and puts its own pieces on its own devices; the first one writes the record. A
+process that fails ends at once, with its message, and the others within `HEARTBEAT` seconds: jax ends them, exit code
+134 or 1. The same command on all of them resumes.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Generator
+from typing import Any
+
+import jax
+import numpy as np
+
+from prefjax.errors import ConfigError, PrefjaxError
+
+HEARTBEAT = 30  # seconds without a sign of life after which a process counts as dead
+
+
+@contextlib.contextmanager
+def joined(coordinator: str, count: int | None = None, index: int | None = None) -> Generator[None]:
+    """Runs what is inside as one process of several; has to come before anything computes.
+
+    Args:
+      coordinator: `host:port` of process 0; "auto" asks the cluster (Slurm, TPU, MPI, Kubernetes) or the JAX_COORDINATOR_ADDRESS,
+        JAX_NUM_PROCESSES and JAX_PROCESS_ID of the environment; empty: this process is alone.
+      count, index: of the processes; needed with `host:port`.
+
+    Raises:
+      ConfigError: no such cluster, or the processes did not find each other.
+    """
+    if not coordinator:
+        if count is not None or index is not None:
+            raise ConfigError("--processes and --process_id need --coordinator=HOST:PORT, the address of process 0")
+        yield
+        return
+    found = {} if coordinator == "auto" else {"coordinator_address": coordinator}
+    try:
+        jax.distributed.initialize(
+            **found, num_processes=count, process_id=index, heartbeat_timeout_seconds=HEARTBEAT
+        )
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError(f"--coordinator={coordinator}: {str(error).strip().splitlines()[0]}") from error
+    try:
+        yield
+    except BaseException as error:  # a normal exit would wait for the others, and they for this one
+        known = isinstance(error, PrefjaxError | SystemExit)
+        print(f"prefjax: process {jax.process_index()}: {error}" if known else traceback.format_exc(), file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(error.exit_code if isinstance(error, PrefjaxError) else 1)
+
+
+def is_first() -> bool:
+    """Whether this process writes what only one should."""
+    return jax.process_index() == 0
+
+
+def agree(value: Any) -> None:
+    """Waits for all processes.
+
+    Raises:
+      ConfigError: on all of them, where one came with another value (of JSON).
+    """
+    if jax.process_count() == 1:
+        return
+    from jax.experimental import multihost_utils
+
+    digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
+    digests = multihost_utils.process_allgather(np.frombuffer(digest, np.int32))  # [processes, 8]
+    other = np.flatnonzero((digests != digests[0]).any(axis=1))
+    if other.size:
+        raise ConfigError(f"process {other[0]} has other settings, or reads other data, than process 0")
+
+
+def fetch(tree: Any) -> Any:
+    """Numpy copies of arrays, whole on every process, wherever their pieces are."""
+    from jax.experimental import multihost_utils
+
+    def whole(x):
+        here = not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated
+        return x if here else multihost_utils.process_allgather(x, tiled=True)
+
+    return jax.device_get(jax.tree.map(whole, tree))
