@@ -204,10 +204,11 @@ def _step(workdir: Path, step: int | None) -> int:
 
 def _params(workdir: Path, step: int | None, ema: bool) -> Params:
     import orbax.checkpoint as ocp
+    from etils import epath
 
     item, found = "rest" if ema else "params", _step(workdir, step)
-    folder = workdir.resolve() / _FOLDER / str(found)
-    reason = files.damage(folder, f"{item}/")
+    folder = epath.Path(workdir.resolve()) / _FOLDER / str(found)
+    reason = files.damage(Path(folder), f"{item}/")
     if reason is not None:
         raise CheckpointError(f"{workdir}: step {found} is damaged: {reason}")
     reader = ocp.PyTreeCheckpointHandler()  # of numpy arrays: the devices that saved them may not be there

@@ -57,7 +57,8 @@ def _train(argv: list[str]) -> None:
         from prefjax import plan, processes
 
         with processes.joined(options.coordinator, options.processes, options.process_id):
-            if text := plan.describe(config):
+            text = plan.describe(config)
+            if processes.is_first():
                 print(text)
         return
     if not options.workdir:
@@ -84,7 +85,7 @@ def _config_flags(argv: list[str]) -> tuple[Any, Any]:
         _refuse_unknown_settings(_config_flags(recipe)[0], argv)
     config_flags.DEFINE_config_file("config", help_string="Recipe, with [:arg].", flag_values=values, sys_argv=full)
     flags.DEFINE_string("workdir", "", "Folder of the run.", flag_values=values)
-    flags.DEFINE_bool("dry_run", False, "Print the resolved config, the parameters and the memory.", flag_values=values)
+    flags.DEFINE_bool("dry_run", False, "Print config, parameters, memory and time.", flag_values=values)
     alone = "Address of process 0 when several train together, host:port; 'auto' asks Slurm, TPU or JAX_* variables."
     flags.DEFINE_string("coordinator", "", alone, flag_values=values)
     flags.DEFINE_integer("processes", None, "How many processes train together.", flag_values=values)

@@ -35,11 +35,15 @@ class Parallel(NamedTuple):
 
     shards: int  # blocks in which the rows of a batch are dealt
     blocks: int  # of them, those that one program sees: all under jit, its own under pmap
-    place: Callable[[Any], Any]  # state or frozen models -> the same, laid out
+    layout: Callable[[Any], Any]  # state or frozen models, or their shapes -> the sharding of each array
     deal: Callable[[Any], Any]  # a batch of numpy arrays -> arrays on the devices
     # Both compile a function of (state, frozen, hparams, batch, key).
     update: Callable[[Callable], Any]  # one that returns (state, metrics); the state given is donated
     measure: Callable[[Callable], Any]  # one that returns metrics
+
+    def place(self, tree: Any) -> Any:
+        """State or frozen models, laid out."""
+        return _put(tree, self.layout(tree))
 
 
 def make(config: Any) -> Parallel:
@@ -67,9 +71,7 @@ def make(config: Any) -> Parallel:
 
 def _jit(mesh: jax.sharding.Mesh) -> Parallel:
     rows, whole = NamedSharding(mesh, PartitionSpec(("data", "fsdp"))), NamedSharding(mesh, PartitionSpec())
-
-    def place(tree: Any) -> Any:
-        return _put(tree, layout(tree, mesh))
+    lay = partial(layout, mesh=mesh)
 
     def deal(batch: Any) -> Any:
         return _put(batch, jax.tree.map(lambda _: rows, batch))
@@ -77,7 +79,7 @@ def _jit(mesh: jax.sharding.Mesh) -> Parallel:
     def update(f: Callable) -> Any:
         def laid_out(state, frozen, hparams, batch, key):
             state, metrics = f(state, frozen, hparams, batch, key)
-            state = jax.lax.with_sharding_constraint(state, layout(state, mesh))
+            state = jax.lax.with_sharding_constraint(state, lay(state))
             return state, jax.lax.with_sharding_constraint(metrics, whole)
 
         return jax.jit(laid_out, donate_argnums=0)
@@ -86,7 +88,7 @@ def _jit(mesh: jax.sharding.Mesh) -> Parallel:
         return jax.jit(lambda *arguments: jax.lax.with_sharding_constraint(f(*arguments), whole))
 
     shards = mesh.shape["data"] * mesh.shape["fsdp"]
-    return Parallel(shards, shards, place, deal, update, measure)
+    return Parallel(shards, shards, lay, deal, update, measure)
 
 
 def _pmap(devices: list[jax.Device]) -> Parallel:
@@ -100,8 +102,8 @@ def _pmap(devices: list[jax.Device]) -> Parallel:
     per_device = partial(
         jax.pmap, devices=devices, axis_name=PMAP_AXIS, in_axes=(None, None, None, 0, None), out_axes=None
     )
-    place = lambda tree: _put(tree, jax.tree.map(lambda _: whole, tree))
-    return Parallel(len(devices), 1, place, deal, partial(per_device, donate_argnums=0), per_device)
+    lay = lambda tree: jax.tree.map(lambda _: whole, tree)
+    return Parallel(len(devices), 1, lay, deal, partial(per_device, donate_argnums=0), per_device)
 
 
 def _put(tree: Any, shardings: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Mirrors of the metrics: Weights & Biases and TensorBoard. metrics.jsonl is the record: a mirror may fail, no run does."""
+"""Mirrors of metrics: Weights & Biases, TensorBoard. metrics.jsonl is the record: a mirror that fails ends no run."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ class Mirror(NamedTuple):
 
 
 class Mirrors:
-    """The mirrors of a run, by the names of their settings. One that raises is left out from then on, with a warning."""
+    """The mirrors of a run, by the names of their settings. One that raises is left out from then on, and said."""
 
     def __init__(self, workdir: Path, config: Mapping[str, Any]):
         """Starts those that the config asks for; ConfigError where one is not installed."""

@@ -1,5 +1,6 @@
 """What a run would be, before it is one: `prefjax train --dry_run` and `prefjax doctor`."""
 
+import datetime
 import json
 import math
 import time
@@ -7,7 +8,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from prefjax import host
 from prefjax.config import base, hparams
 from prefjax.log import environment
 from prefjax.train import one_step, setup
@@ -15,14 +18,22 @@ from prefjax.types import Setup
 
 
 def describe(config: Any) -> str:
-    """The resolved config, a table of the parameters, and the memory that the compiled step will use."""
-    run = setup(config, dry=True)
+    """The resolved config, the parameters, the memory a run will need, and, of a few steps taken, its time."""
+    host.give_back_after_compiling()
+    run, key = setup(config, dry=True), jax.random.key(config.seed)
+    import orbax.checkpoint  # noqa: F401  (a run has it in memory)
+
+    state, batch = jax.eval_shape(run.algorithm.init, key, run.params), run.batch_at(0)
+    laid = lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+    arguments = jax.tree.map(laid, state, run.parallel.layout(state)), run.frozen, run.hparams, batch, key
+    step = run.parallel.update(one_step(run.algorithm.step)).lower(*arguments).compile()
     return "\n\n".join(
         [
             json.dumps(config.to_dict(), indent=1, ensure_ascii=False),
             "data: " + json.dumps(run.facts),
-            _table(jax.eval_shape(run.algorithm.init, jax.random.key(0), run.params).params),
-            _memory(run),
+            _table(state.params),
+            _memory(step.memory_analysis(), *arguments[:2], batch),
+            _time(run, step, batch, key),
         ]
     )
 
@@ -37,23 +48,58 @@ def _table(params: Any) -> str:
     return "\n".join([*lines, f"{'parameters':{width}}  {sum(count for *_, count in rows):>12,}"])
 
 
-def _memory(run: Setup) -> str:
-    """Bytes of the step as compiled for this device: what it is given, what it returns and what it needs meanwhile."""
-    key = jax.random.key(0)
-    state = jax.eval_shape(run.algorithm.init, key, run.params)
-    step = run.parallel.update(one_step(run.algorithm.step))
-    step = step.lower(state, run.frozen, run.hparams, run.batch_at(0), key).compile()
-    memory = step.memory_analysis()
-    size = lambda tree: sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
-    peak = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+def _memory(step: Any, state: Any, frozen: Any, batch: Any) -> str:
+    """Bytes of a step on one device, by the compiler's own account, and of the process when it takes it.
+
+    On a CPU the process holds what its devices hold. It resides in what it does now, with the frozen models, a batch
+    and the compiled step, and will hold besides them the state, the step's temporaries and the next batch; compiling
+    may need more than a step, and a checkpoint is written from a copy of the state. Evaluations are not counted.
+    """
+    state, params, frozen, batch = map(_size, (state, state.params, frozen, batch))
+    unused = step.output_size_in_bytes - step.alias_size_in_bytes  # returned, beside the state given
     parts = {
-        "parameters": size(state.params),
-        "optimizer and averages": size(state) - size(state.params),
-        "frozen models": size([x for x in jax.tree.leaves(run.frozen) if isinstance(x, jax.Array)]),
-        "activations and gradients": memory.temp_size_in_bytes,
-        "one step in all": peak + memory.temp_size_in_bytes,
+        "parameters": params,
+        "optimizer and averages": state - params,
+        "frozen models": frozen,
+        "this batch and the next": 2 * batch,
+        "activations and gradients": step.temp_size_in_bytes + unused,
     }
+    parts["a device, in all"] = sum(parts.values())
+    host.give_back()
+    now, most = host.resident()
+    if jax.default_backend() != "cpu":
+        parts["the process, on the host"] = most
+    elif most:
+        devices = jax.local_device_count()
+        parts["runtime and programs"] = now - devices * (frozen + batch)
+        step_takes = devices * (2 * state + batch + step.temp_size_in_bytes + unused)
+        parts["the process, at its peak"] = max(most + devices * state, now + step_takes)
     return "\n".join(f"{name:26} {bytes_ / 2**20:10.1f} MiB" for name, bytes_ in parts.items())
+
+
+def _size(tree: Any) -> int:
+    """Bytes of the arrays of a tree on one device; those of numpy stay on the host."""
+    leaves = [x for x in jax.tree.leaves(tree) if not isinstance(x, np.ndarray)]
+    return sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in leaves)
+
+
+def _time(run: Setup, step: Any, batch: Any, key: jax.Array) -> str:
+    """Seconds of a step and of the run, of a batch stepped on three times: the first is slower and left out."""
+    state = run.parallel.place(run.algorithm.init(key, run.params))
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        state, metrics = step(state, run.frozen, run.hparams, batch, key)
+        jax.block_until_ready(metrics)
+        seconds.append(time.perf_counter() - start)
+    each, tokens = sum(seconds[1:]) / 2, int(batch.sequences.valid.sum())
+    total = datetime.timedelta(seconds=round(each * run.config.steps))
+    rows = {
+        "a step": f"{each:10.3f} s",
+        "tokens, prompts included": f"{tokens / each:10,.0f} a second",
+        f"{run.config.steps} steps": f"{total!s:>10} h:mm:ss, evaluations and checkpoints apart",
+    }
+    return "\n".join(f"{name:26} {text}" for name, text in rows.items())
 
 
 def doctor() -> tuple[str, bool]:

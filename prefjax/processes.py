@@ -1,4 +1,4 @@
-"""Several processes as one run, through `jax.distributed`: each has devices of its own, and all take every step together.
+"""Several processes as one run, through `jax.distributed`: each has devices of its own, all take every step together.
 
 Every process computes the same batches and puts its own pieces on its own devices; the first one writes the record. A
 process that fails ends at once, with its message, and the others within `HEARTBEAT` seconds: jax ends them, exit code
@@ -27,8 +27,8 @@ def joined(coordinator: str, count: int | None = None, index: int | None = None)
     """Runs what is inside as one process of several; has to come before anything computes.
 
     Args:
-      coordinator: `host:port` of process 0; "auto" asks the cluster (Slurm, TPU, MPI, Kubernetes) or the JAX_COORDINATOR_ADDRESS,
-        JAX_NUM_PROCESSES and JAX_PROCESS_ID of the environment; empty: this process is alone.
+      coordinator: `host:port` of process 0; "auto" asks the cluster (Slurm, TPU, MPI, Kubernetes), or the variables
+        JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID; empty: this process is alone.
       count, index: of the processes; needed with `host:port`.
 
     Raises:
@@ -39,20 +39,21 @@ def joined(coordinator: str, count: int | None = None, index: int | None = None)
             raise ConfigError("--processes and --process_id need --coordinator=HOST:PORT, the address of process 0")
         yield
         return
-    found = {} if coordinator == "auto" else {"coordinator_address": coordinator}
+    address = None if coordinator == "auto" else coordinator
     try:
-        jax.distributed.initialize(
-            **found, num_processes=count, process_id=index, heartbeat_timeout_seconds=HEARTBEAT
-        )
+        jax.distributed.initialize(address, count, index, heartbeat_timeout_seconds=HEARTBEAT)
     except (ValueError, RuntimeError) as error:
         raise ConfigError(f"--coordinator={coordinator}: {str(error).strip().splitlines()[0]}") from error
     try:
         yield
     except BaseException as error:  # a normal exit would wait for the others, and they for this one
-        known = isinstance(error, PrefjaxError | SystemExit)
-        print(f"prefjax: process {jax.process_index()}: {error}" if known else traceback.format_exc(), file=sys.stderr)
+        known = isinstance(error, PrefjaxError | KeyboardInterrupt)
+        print(
+            f"prefjax: process {jax.process_index()}: {error or 'interrupted'}" if known else traceback.format_exc(),
+            file=sys.stderr,
+        )
         sys.stderr.flush()
-        os._exit(error.exit_code if isinstance(error, PrefjaxError) else 1)
+        os._exit(getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1))
 
 
 def is_first() -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from prefjax import checkpoint, files, interrupt, mesh, models, processes, reference
+from prefjax import checkpoint, files, host, interrupt, mesh, models, processes, reference
 from prefjax.config import hparams, validate
 from prefjax.data import load
 from prefjax.data.batches import batches
@@ -128,6 +128,7 @@ def train(config: Any, workdir: str | Path) -> TrainState:
 def fit(run: Setup, evals: dict[str, Callable], record: Record) -> TrainState:
     """The loop over steps: update, and log, evaluate and save when due."""
     config, key = run.config, jax.random.key(run.config.seed)
+    host.give_back_after_compiling()
     step, meter = run.parallel.update(one_step(run.algorithm.step)), Meter(record)
     state = run.parallel.place(run.algorithm.init(key, run.params))
     with checkpoint.Checkpoints(record.workdir, config.keep) as checkpoints:
@@ -141,6 +142,9 @@ def fit(run: Setup, evals: dict[str, Callable], record: Record) -> TrainState:
             for at, batch in prefetch(run.batch_at, first, config.steps):
                 state, metrics = step(state, run.frozen, run.hparams, batch, key)
                 meter.add(at, metrics)
+                if at == first + 1:  # what its threads keep may lie above its temporaries: they would not be used again
+                    jax.block_until_ready(metrics)
+                    host.give_back()
                 if due(at, config.log_every, config.steps):
                     advance(at, meter.turn())
                 if due(at, config.eval_every, config.steps):
@@ -175,6 +179,7 @@ def evaluate(evals: dict[str, Callable], state: TrainState, frozen: Any, record:
         values = run(state, frozen, key)
         record.samples(at, [{"eval": name, **row} for row in values.pop("samples", [])])
         record.metrics(at, {f"eval/{name}/{k}": float(v) for k, v in values.items()})
+        host.give_back()
 
 
 def due(at: int, every: int, total: int) -> bool:
