@@ -30,6 +30,7 @@ EXTRAS = {
     "tb": ["tensorboard>=2.20,<3"],
     "tfds": ["importlib-resources>=6", "tensorflow-datasets>=4.9.10,<5"],  # which forgets to ask for the former
     "wandb": ["wandb>=0.31,<0.32"],
+    "plots": ["matplotlib>=3.9,<4"],
     "cuda12": ["jax[cuda12]"],
     "cuda13": ["jax[cuda13]"],
     "tpu": ["jax[tpu]"],
@@ -46,6 +47,7 @@ EXTRAS["dev"] = [
     "ty",
     *EXTRAS["arrow"],
     *EXTRAS["hf"],
+    *EXTRAS["plots"],
     *EXTRAS["tb"],
     *EXTRAS["tfds"],
     *EXTRAS["wandb"],

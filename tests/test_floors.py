@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "prefjax"
 FLOORS = [
-    ("types", "metrics", "ops", "errors", "losses"),
+    ("types", "metrics", "ops", "errors", "losses", "advantages"),
     (
         "resolve",
         "host",

@@ -1,5 +1,6 @@
 """What holds for every loss. A loss joins by being exported: its inputs are made from its signature."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -35,9 +36,13 @@ class Case(NamedTuple):
         return jax.grad(lambda x: self.value(arrays | x, **keywords))(floats)
 
 
-def make_case(name: str) -> Case:
-    loss = getattr(losses, name)
-    wanted = [k for k, p in inspect.signature(loss).parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+def parameters(name: str) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(getattr(losses, name)).parameters)
+
+
+def make_case(name: str, **knobs) -> Case:
+    loss = functools.partial(getattr(losses, name), **knobs)
+    wanted = [k for k, p in parameters(name).items() if p.kind is p.POSITIONAL_OR_KEYWORD]
     rng = np.random.default_rng(0)
     for kind, shape in (("rewards", (ROWS, 2)), ("pairs", (ROWS, 2, TOKENS)), ("rows", (ROWS, TOKENS))):
         lengths = rng.integers(2, TOKENS + 1, shape[:-1])
@@ -52,9 +57,13 @@ def make_case(name: str) -> Case:
     raise AssertionError(f"no inputs fit {name}")
 
 
-@pytest.fixture(params=losses.__all__)
+CASES = {name: make_case(name) for name in losses.__all__}
+CASES |= {f"{name}-sequence": make_case(name, per="sequence") for name in CASES if "per" in parameters(name)}
+
+
+@pytest.fixture(params=CASES)
 def case(request) -> Case:
-    return make_case(request.param)
+    return CASES[request.param]
 
 
 def same(a, b, rtol=1e-6):

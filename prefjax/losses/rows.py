@@ -1,0 +1,32 @@
+"""What losses on rows of tokens `[B, T]` share: how arrays are masked, and the two ways to weigh them."""
+
+import jax
+import jax.numpy as jnp
+
+from prefjax import ops
+from prefjax.metrics import Mean
+
+
+def masked(mask: jax.Array, where: jax.Array | None, **arrays: jax.Array) -> tuple[jax.Array, ...]:
+    """The mask of the tokens that count, and each array in float32 with 0 under it.
+
+    Raises:
+      ValueError: the arrays are not `[B, T]` like `mask`, or `where` is not `[B]`.
+    """
+    ops.check_shape("mask", mask, (None, None))
+    ops.check_same_shape(**arrays, mask=mask)
+    if where is not None:
+        ops.check_shape("where", where, mask.shape[:1])
+        mask = mask & where[:, None]
+    return mask, *(jnp.where(mask, x, 0).astype(jnp.float32) for x in arrays.values())
+
+
+def average(losses: jax.Array, mask: jax.Array, per: str, where: jax.Array | None) -> Mean:
+    """Mean of `losses` `[B, T]`: every token alike, or summed over a response and every response alike.
+
+    Raises:
+      ValueError: `per` is neither "token" nor "sequence".
+    """
+    if per not in ("token", "sequence"):
+        raise ValueError(f"per: expected 'token' or 'sequence', got {per!r}")
+    return Mean.of(losses, mask) if per == "token" else Mean.of(ops.sum_tokens(losses, mask), where)
