@@ -13,12 +13,12 @@ REFERENCE = np.array([0.5, 0.3, 0.2])  # probabilities of the arms
 REWARDS = np.array([1.0, 0.0, 2.0])
 
 
-def logps(logits: jax.Array, arms: jax.Array) -> jax.Array:
+def logps(logits: jax.Array, arms: jax.Array | np.ndarray) -> jax.Array:
     """Log-probability of each arm under the policy softmax(logits): `[V]`, `[...]` int -> `[..., 1]`."""
     return jax.nn.log_softmax(logits)[arms][..., None]
 
 
-def score(arms: jax.Array) -> jax.Array:
+def score(arms: jax.Array | np.ndarray) -> jax.Array:
     """Reward of each arm, float32."""
     return jnp.asarray(REWARDS, jnp.float32)[arms]
 
