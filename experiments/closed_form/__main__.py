@@ -1,6 +1,6 @@
 """Worlds with closed forms: what the library computes, and what training reaches, against what is known.
 
-python -m experiments.closed_form [--fast] [--check] [--workdir=runs/closed_form]
+python -m experiments.closed_form [--check] [--workdir=runs/closed_form]
 """
 
 import argparse
@@ -12,17 +12,17 @@ from experiments.closed_form import exact, figures, training
 from experiments.closed_form.rows import table
 from prefjax.losses import dpo_loss, ipo_loss
 
+SEEDS = 10
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.closed_form", description=__doc__.splitlines()[0])
-    parser.add_argument("--fast", action="store_true", help="2 seeds instead of 10")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a number is off")
     parser.add_argument("--workdir", type=Path, default=Path("runs/closed_form"))
     options = parser.parse_args()
-    seeds = 2 if options.fast else 10
 
-    ipo, dpo = (training.azar_policies(f, word, seeds) for f, word in ((ipo_loss, "tau"), (dpo_loss, "beta")))
-    policies = {name: training.policy_gradient(arm, seeds) for name, arm in training.ARMS.items()}
+    ipo, dpo = (training.azar_policies(f, word, SEEDS) for f, word in ((ipo_loss, "tau"), (dpo_loss, "beta")))
+    policies = {name: training.policy_gradient(arm, SEEDS) for name, arm in training.ARMS.items()}
     rows = [
         *exact.rows(),
         *training.dpo(),
@@ -31,7 +31,7 @@ def main() -> None:
     ]
 
     options.workdir.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(row._asdict() | {"passes": row.passes, "seeds": seeds}) for row in rows]
+    lines = [json.dumps(row._asdict() | {"passes": row.passes}) for row in rows]
     (options.workdir / "results.jsonl").write_text("\n".join(lines) + "\n")
     (options.workdir / "table.md").write_text(table(rows))
     print(table(rows), end="")

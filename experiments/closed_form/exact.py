@@ -47,14 +47,14 @@ def _tilted():
         best = exact.optimum(bandit.REFERENCE, bandit.REWARDS, beta)
         names = ("pi*(a)", "pi*(b)", "pi*(c)", "E r", "KL", "J*")
         for name, value, got in zip(names, expected, (*best.policy, best.reward, best.kl, best.value), strict=True):
-            yield printed("tilted optimum", f"beta {beta}: {name}", value, got, 5)
+            yield printed("tilted optimum", f"beta {beta}: {name}", value, float(got), 5)
 
 
 def _best_of_n():
     for n, (reward, kl, bound) in _BEST.items():
         policy = law(bandit.REFERENCE, bandit.REWARDS, n)
-        yield printed("best of n", f"n {n}: E r", reward, policy @ bandit.REWARDS, 5)
-        yield printed("best of n", f"n {n}: KL", kl, exact.kl(policy, bandit.REFERENCE), 5)
+        yield printed("best of n", f"n {n}: E r", reward, float(policy @ bandit.REWARDS), 5)
+        yield printed("best of n", f"n {n}: KL", kl, float(exact.kl(policy, bandit.REFERENCE)), 5)
         yield printed("best of n", f"n {n}: bound on KL", bound, kl_bound(n), 5)
     for n, bound in _BOUNDS.items():
         yield printed("best of n", f"log n - (n - 1) / n, n {n}", bound, kl_bound(n), 6)
@@ -98,7 +98,7 @@ def _azar():
 
 def _xu():
     """Xu et al. 2024, table 1 (https://arxiv.org/abs/2404.10719): one pair over three arms, reference uniform."""
-    arms, mask, beta = np.array([[0, 1]]), np.ones((1, 2, 1), bool), 0.5
+    arms, mask, beta = np.array([[0, 1]]), jnp.ones((1, 2, 1), bool), 0.5
     for a, b in ((0.1, 0.3), (0.45, 0.05), (0.1, 1e-12)):
         logps = bandit.logps(jnp.log(jnp.array([a, b, 1 - a - b])), arms)
         loss = dpo_loss(logps, bandit.logps(jnp.zeros(3), arms), mask, beta=beta)[0].value
@@ -117,8 +117,7 @@ def _goodhart():
     peak = betas[np.argmax([goodhart.optimum(beta).gold for beta in betas])]
     yield printed("Goodhart", "gold at its peak", -0.1941, goodhart.optimum(peak).gold, 4)
     yield Row("Goodhart", "beta at the peak of gold", 0.63, float(peak), 0.005)
-    ns = 2 ** np.arange(12)
-    points = [goodhart.best_of(n) for n in ns]
+    points = [goodhart.best_of(2**i) for i in range(12)]
     golds = np.array([p.gold for p in points])
     yield Row("Goodhart", "log2 n at the peak of best-of-n's gold", 6.5, float(np.argmax(golds)), 0.5)
     yield printed("Goodhart", "gold of the best of 128", -0.0652, golds[7], 4)

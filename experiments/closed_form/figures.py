@@ -35,7 +35,7 @@ def draw(path: Path, ipo: dict[str, np.ndarray], dpo: dict[str, np.ndarray], pol
     middle.set(title="Azar's D1: o IPO, x DPO, trained", xlabel="tau or beta", ylabel="probability")
 
     optima = [goodhart.optimum(beta) for beta in np.geomspace(20, 0.15, 200)]
-    best = [goodhart.best_of(n) for n in 2 ** np.arange(13)]
+    best = [goodhart.best_of(2**i) for i in range(13)]
     for points, style, name in ((optima, "-", "optimum at a KL"), (best, "o", "best of n")):
         root = np.sqrt([p.kl for p in points])
         right.plot(root, [p.gold for p in points], style, color="C0", label=f"gold, {name}")

@@ -65,6 +65,6 @@ def test_the_figure_is_drawn(tmp_path):
 @pytest.mark.slow
 def test_training_reaches_what_it_should(tmp_path):
     """In a process of its own, compiled with optimisation."""
-    command = [sys.executable, "-m", "experiments.closed_form", "--fast", "--check", f"--workdir={tmp_path}"]
+    command = [sys.executable, "-m", "experiments.closed_form", "--check", f"--workdir={tmp_path}"]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
