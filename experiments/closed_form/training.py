@@ -102,14 +102,15 @@ class Arm(NamedTuple):
     """A way to follow the gradient of E r - beta KL, and how near it should come to pi* at each of `BETAS`."""
 
     kl: str  # "reward" or "loss"
-    method: str  # "ppo", "whitened" (and a constant learning rate) or "rloo"
+    method: str  # "ppo", "bare" (a baseline of the score alone), "whitened" (at a constant learning rate) or "rloo"
     expected: tuple[float, float, float]  # largest TV over the seeds
     within: tuple[float, float, float]
 
 
 ARMS = {
     "PPO": Arm("reward", "ppo", (0, 0, 0), (5e-4, 5e-4, 5e-4)),
-    "PPO, KL in the loss": Arm("loss", "ppo", (0, 0, 0), (0.01, 0.005, 0.005)),
+    "PPO, KL in the loss": Arm("loss", "ppo", (0, 0, 0), (5e-4, 5e-4, 5e-4)),
+    "PPO, KL not in the baseline": Arm("loss", "bare", (0, 0, 0), (0.01, 0.005, 0.005)),
     "PPO, whitened, constant rate": Arm("reward", "whitened", (0.013, 0.013, 0.013), (0.007, 0.007, 0.007)),
     "RLOO": Arm("reward", "rloo", (0.022, 0, 0), (0.002, 3e-4, 3e-4)),
 }
@@ -128,7 +129,8 @@ def policy_gradient(arm: Arm, seeds: int) -> np.ndarray:
             old_logps, ref_logps = (bandit.logps(x, arms) for x in (old_logits, _REFERENCE))
             price = beta if arm.kl == "reward" else 0.0
             rewards = shaped_rewards(bandit.score(arms), old_logps, ref_logps, mask, kl_coef=price)
-            advantages = credit(arm.method, rewards, mask)
+            unpaid = (beta - price) * (old_logps - ref_logps)  # what the loss will take
+            advantages = credit(arm.method, rewards, unpaid, mask)
 
             def loss(logits):
                 logps = bandit.logps(logits, arms)
@@ -147,11 +149,17 @@ def policy_gradient(arm: Arm, seeds: int) -> np.ndarray:
     return np.asarray(jax.jit(jax.vmap(jax.vmap(train, (None, 0)), (0, None)))(BETAS, keys))
 
 
-def credit(method: str, rewards: jax.Array, mask: jax.Array) -> jax.Array:
-    """Advantages `[B, 1]`: a response is one token, so that its reward is its return."""
+def credit(method: str, rewards: jax.Array, unpaid: jax.Array, mask: jax.Array) -> jax.Array:
+    """Advantages `[B, 1]`: a response is one token, so that its reward is its return.
+
+    The baseline is the mean of all that a response earns, the KL in the loss included: at pi* that is one number, and
+    the two gradients of every sample cancel. Against the mean of the score alone they cancel in expectation only.
+    """
     if method == "rloo":
         return rloo(rewards.reshape(-1, SAMPLES)).reshape(rewards.shape)
-    return ops.whiten(rewards, mask) if method == "whitened" else rewards - jnp.mean(rewards)
+    if method == "whitened":
+        return ops.whiten(rewards, mask)
+    return rewards - jnp.mean(rewards if method == "bare" else rewards - unpaid)
 
 
 def policy_gradient_rows(policies: dict[str, np.ndarray]) -> list[Row]:
