@@ -4,6 +4,9 @@ Log-probabilities, values, rewards, advantages and masks share one index `t`; th
 tokens happens in `token_logps` and its chunked twin, and nowhere else. float32 inside.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -38,11 +41,12 @@ def token_logps(logits: jax.Array, tokens: jax.Array) -> jax.Array:
         raise ValueError(
             f"expected logits [..., T, V] and tokens [..., T], got {list(logits.shape)} and {list(tokens.shape)}"
         )
-    scores = _select_logp(logits[..., :-1, :], tokens[..., 1:])
+    scores = select_logp(logits[..., :-1, :], tokens[..., 1:])
     return jnp.pad(scores, [(0, 0)] * (tokens.ndim - 1) + [(1, 0)])
 
 
-def _select_logp(logits: jax.Array, tokens: jax.Array) -> jax.Array:
+def select_logp(logits: jax.Array, tokens: jax.Array) -> jax.Array:
+    """Log-probability `[...]` of tokens `[...]` under logits `[..., V]`: no shift."""
     logits = logits.astype(jnp.float32)
     chosen = jnp.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]
     return chosen - jax.nn.logsumexp(logits, axis=-1)
@@ -54,34 +58,73 @@ def chunked_token_logps(
     tokens: jax.Array,
     mask: jax.Array,
     *,
+    temperature: float | jax.Array = 1.0,
     chunk: int | None = None,
     groups: int = 1,
 ) -> jax.Array:
-    """`token_logps(hidden @ head.T, tokens)` where `mask` is True and 0 elsewhere, without a `[..., T, V]` array.
-
-    The masked positions are gathered to the front and go through the head a chunk at a time; chunks that hold none are
-    skipped, forward and backward, and the logits of a chunk are recomputed in the backward pass.
+    """`token_logps(hidden @ head.T / temperature, tokens)` where `mask` is True and 0 elsewhere; see `chunked`.
 
     Args:
       hidden: `[..., T, D]` final hidden states; those at t predict the token at t + 1.
       head: `[V, D]` output embedding, read in the type of `hidden`; its gradient is summed in its own.
       tokens: `[..., T]` int.
       mask: `[..., T]` bool: the tokens to score. Entry 0 of a row is never scored.
-      chunk: positions in flight at once; by default as many as keep a chunk of logits near 16 MiB, at least 256.
-      groups: blocks of rows that keep to themselves, so that devices which hold a block each do not exchange tokens.
+      temperature: divides the logits.
+      chunk, groups: as in `chunked`.
 
     Returns:
       `[..., T]` float32, in nats.
     """
+
+    def score(states, targets):
+        return select_logp(project(states, head) / temperature, targets)
+
+    return chunked(score, hidden, tokens, mask, len(head), chunk=chunk, groups=groups)
+
+
+def project(states: jax.Array, head: jax.Array) -> jax.Array:
+    """Logits `[..., V]`, float32, of states `[..., D]` under the output embedding `[V, D]`."""
+    return jnp.einsum("...d,vd->...v", states, head.astype(states.dtype), preferred_element_type=jnp.float32)
+
+
+def chunked(
+    score: Callable[[Any, jax.Array], Any],
+    hidden: Any,
+    tokens: jax.Array,
+    mask: jax.Array,
+    vocab: int,
+    *,
+    chunk: int | None = None,
+    groups: int = 1,
+) -> Any:
+    """What `score` says of every token where `mask` is True, 0 elsewhere, without a `[..., T, V]` array.
+
+    The masked positions are gathered to the front and scored a chunk at a time; chunks that hold none are skipped,
+    forward and backward, and what a chunk computes is recomputed in the backward pass.
+
+    Args:
+      score: (states `[G, C, D]`, as `hidden`; tokens `[G, C]`) -> float32 `[G, C]`, or a tree of them: of each token,
+        from the states that predict it.
+      hidden: `[..., T, D]` final hidden states, or a tree of them; those at t predict the token at t + 1.
+      tokens: `[..., T]` int.
+      mask: `[..., T]` bool: the tokens to score. Entry 0 of a row is never scored.
+      vocab: V, logits of a position.
+      chunk: positions in flight at once; by default as many as keep a chunk of logits near 16 MiB, at least 256.
+      groups: blocks of rows that keep to themselves, so that devices which hold a block each do not exchange tokens.
+
+    Returns:
+      float32 `[..., T]`, or a tree of them.
+    """
     check_same_shape(tokens=tokens, mask=mask)
-    if hidden.shape[:-1] != tokens.shape:
-        raise ValueError(
-            f"expected hidden [..., T, D] and tokens [..., T], got {list(hidden.shape)} and {list(tokens.shape)}"
-        )
-    hidden, tokens, mask = jnp.asarray(hidden), jnp.asarray(tokens), jnp.asarray(mask)  # indexed by traced values
-    shape, (vocab, width) = tokens.shape, head.shape
-    states = hidden[..., :-1, :].reshape(groups, -1, width)  # [G, M, D], M = rows of a group * (T - 1)
-    targets, scored = tokens[..., 1:].reshape(groups, -1), mask[..., 1:].reshape(groups, -1)
+    for states in jax.tree.leaves(hidden):
+        if states.shape[:-1] != tokens.shape:
+            raise ValueError(
+                f"expected hidden [..., T, D] and tokens [..., T], got {list(states.shape)} and {list(tokens.shape)}"
+            )
+    hidden, tokens, mask = jax.tree.map(jnp.asarray, (hidden, tokens, mask))  # indexed by traced values
+    shape = tokens.shape
+    states = jax.tree.map(lambda x: x[..., :-1, :].reshape(groups, -1, x.shape[-1]), hidden)  # [G, M, D]
+    targets, scored = tokens[..., 1:].reshape(groups, -1), mask[..., 1:].reshape(groups, -1)  # [G, M], rows * (T - 1)
     count = targets.shape[1]
     size = min(-(-(chunk or min(max(2**22 // vocab, 256), 4096)) // groups), count)
     chunks = -(-count // size)
@@ -91,24 +134,25 @@ def chunked_token_logps(
     pick = jnp.pad(order, fill)  # [G, chunks * size]
     live = jnp.arange(chunks * size)[None] < jnp.sum(scored, axis=1, keepdims=True)
     split = lambda x: jnp.moveaxis(x.reshape(groups, chunks, size, *x.shape[2:]), 1, 0)
-    states, targets = jnp.take_along_axis(states, pick[..., None], axis=1), jnp.take_along_axis(targets, pick, axis=1)
-
-    def score(states, targets):
-        logits = jnp.einsum("gmd,vd->gmv", states, head.astype(states.dtype), preferred_element_type=jnp.float32)
-        return _select_logp(logits, targets)
+    states = jax.tree.map(lambda x: jnp.take_along_axis(x, pick[..., None], axis=1), states)
+    targets = jnp.take_along_axis(targets, pick, axis=1)
 
     @jax.checkpoint  # of the whole chunk: from inside `cond` a copy of the head would be kept for each
     def score_live(states, targets, live):
-        nothing = lambda states, targets: jnp.zeros(targets.shape, jnp.float32)
-        return jnp.where(live, jax.lax.cond(jnp.any(live[:, 0]), score, nothing, states, targets), 0.0)
+        shapes = jax.eval_shape(score, states, targets)
+        nothing = lambda states, targets: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        scores = jax.lax.cond(jnp.any(live[:, 0]), score, nothing, states, targets)
+        return jax.tree.map(lambda x: jnp.where(live, x, 0.0), scores)
 
     def body(_, xs):
         return None, score_live(*xs)
 
-    _, logps = jax.lax.scan(body, None, (split(states), split(targets), split(live)))
-    logps = jnp.moveaxis(logps, 0, 1).reshape(groups, -1)
-    flat = jnp.take_along_axis(logps, jnp.argsort(order, axis=1), axis=1).reshape(*shape[:-1], shape[-1] - 1)
-    return jnp.pad(flat, [(0, 0)] * (len(shape) - 1) + [(1, 0)])
+    def back(x):  # [chunks, G, size] -> [..., T]
+        x = jnp.take_along_axis(jnp.moveaxis(x, 0, 1).reshape(groups, -1), jnp.argsort(order, axis=1), axis=1)
+        return jnp.pad(x.reshape(*shape[:-1], shape[-1] - 1), [(0, 0)] * (len(shape) - 1) + [(1, 0)])
+
+    _, scores = jax.lax.scan(body, None, (jax.tree.map(split, states), split(targets), split(live)))
+    return jax.tree.map(back, scores)
 
 
 def sum_tokens(x: jax.Array, mask: jax.Array) -> jax.Array:
@@ -123,7 +167,9 @@ def mean_tokens(x: jax.Array, mask: jax.Array) -> jax.Array:
     return sum_tokens(x, mask) / jnp.where(count == 0, 1.0, count)
 
 
-def whiten(x: jax.Array, mask: jax.Array, *, shift_mean: bool = True, ddof: int = 0) -> jax.Array:
+def whiten(
+    x: jax.Array, mask: jax.Array, *, shift_mean: bool = True, ddof: int = 0, axis_name: str | None = None
+) -> jax.Array:
     """`x` with mean 0 and variance 1 over the True entries of `mask`, all axes together; 0 under the mask.
 
     Args:
@@ -132,16 +178,18 @@ def whiten(x: jax.Array, mask: jax.Array, *, shift_mean: bool = True, ddof: int 
       shift_mean: if False the mean is kept, as for rewards.
       ddof: the variance is divided by `count - ddof`. 0 (population) is the choice of openai/lm-human-preferences;
         1 that of TRL.
+      axis_name: of `pmap`, if the entries of all devices are whitened together.
 
     Returns:
       float32, the shape of `x`. A constant `x` becomes its shift alone: 0, or its mean.
     """
     check_same_shape(x=x, mask=mask)
     x = jnp.where(mask, x, 0).astype(jnp.float32)
-    count = jnp.sum(mask, dtype=jnp.float32)
-    mean = jnp.sum(x) / jnp.maximum(count, 1.0)
+    total = lambda x: jnp.sum(x) if axis_name is None else jax.lax.psum(jnp.sum(x), axis_name)
+    count = total(mask.astype(jnp.float32))
+    mean = total(x) / jnp.maximum(count, 1.0)
     centred = jnp.where(mask, x - mean, 0.0)
-    variance = jnp.sum(centred**2) / jnp.maximum(count - ddof, 1.0)
+    variance = total(centred**2) / jnp.maximum(count - ddof, 1.0)
     flat = variance <= jnp.finfo(jnp.float32).eps * mean**2  # rounding noise of a constant, not spread
     scaled = jnp.where(flat, 0.0, centred * jax.lax.rsqrt(jnp.where(flat, 1.0, variance)))
     return scaled if shift_mean else jnp.where(mask, scaled + mean, 0.0)

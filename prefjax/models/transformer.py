@@ -172,13 +172,16 @@ class Transformer(nn.Module):
         """Reward `[...]` of each row, float32, read at its last valid token."""
         last = jnp.argmax(jnp.cumsum(valid, axis=-1), axis=-1)  # the first to reach the full count
         states = jnp.take_along_axis(self.hidden(tokens, valid, packing), last[..., None, None], axis=-2)
-        return self.score_head(states.astype(jnp.float32))[..., 0, 0]
+        return self.read_score(states)[..., 0]
 
     def values(self, tokens: jax.Array, valid: jax.Array | None = None, packing: Packing | None = None) -> jax.Array:
         """Value before each token `[..., T]`, float32: entry t is read from the state at t - 1, entry 0 is 0."""
-        states = self.hidden(tokens, valid, packing)[..., :-1, :]
-        values = self.score_head(states.astype(jnp.float32))[..., 0]
-        return jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(1, 0)])
+        after = self.read_score(self.hidden(tokens, valid, packing))[..., :-1]
+        return jnp.pad(after, [(0, 0)] * (after.ndim - 1) + [(1, 0)])
+
+    def read_score(self, hidden: jax.Array) -> jax.Array:
+        """The scalar head on hidden states `[..., D]`: float32 `[...]`."""
+        return self.score_head(hidden.astype(jnp.float32))[..., 0]
 
     def extend(self, tokens: jax.Array, valid: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
         """Logits after the last token `[B, V]`, and the cache with the tokens `[B, T]` added.
