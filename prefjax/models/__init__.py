@@ -6,7 +6,7 @@ model is first made.
 
 import functools
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -59,11 +59,68 @@ def computing(model: Transformer, dtype: str = "float32", remat: bool = False, s
     return model.clone(dtype=dtype, remat=remat, shards=shards)
 
 
-def logps(model: Transformer, params: Params, sequences: Sequences) -> jax.Array:
-    """Log-probability, in nats, of every response token given all before it: `[..., T]`, 0 outside the response."""
+def logps(model: Transformer, params: Params, sequences: Sequences, temperature: float | jax.Array = 1.0) -> jax.Array:
+    """Log-probability, in nats, of every response token given all before it: `[..., T]`, 0 outside the response.
+
+    `temperature` divides the logits: that of the sampler, where its samples are scored.
+    """
     hidden = model.apply(params, sequences.tokens, packing=sequences.packing, method="hidden")
+    score = lambda states, tokens: ops.select_logp(ops.project(states, model.head(params)) / temperature, tokens)
+    return _of_response(score, hidden, model, sequences)
+
+
+class Divergence(NamedTuple):
+    """A policy beside its reference, at each response token: `[..., T]`, nats, 0 outside the response."""
+
+    logps: jax.Array
+    ref_logps: jax.Array
+    kl: jax.Array  # KL(policy || reference) of the token's whole distribution, not an estimate
+    entropy: jax.Array  # of the policy
+
+
+def divergence(
+    model: Transformer,
+    params: Params,
+    ref_model: Transformer,
+    ref_params: Params,
+    sequences: Sequences,
+    temperature: float | jax.Array = 1.0,
+) -> Divergence:
+    """Both models' log-probabilities, the exact KL and the entropy, from one pass of each; arguments as in `logps`."""
+    hidden = tuple(
+        m.apply(p, sequences.tokens, packing=sequences.packing, method="hidden")
+        for m, p in ((model, params), (ref_model, ref_params))
+    )
+    heads = model.head(params), ref_model.head(ref_params)
+
+    def score(states, tokens):
+        logits = [ops.project(x, head) / temperature for x, head in zip(states, heads, strict=True)]
+        policy, reference = (jax.nn.log_softmax(x) for x in logits)
+        probs = jnp.exp(policy)
+        pick = lambda x: jnp.take_along_axis(x, tokens[..., None], axis=-1)[..., 0]
+        kl, entropy = jnp.sum(probs * (policy - reference), axis=-1), -jnp.sum(probs * policy, axis=-1)
+        return Divergence(pick(policy), pick(reference), kl, entropy)
+
+    return _of_response(score, hidden, model, sequences)
+
+
+def logps_and_entropy(
+    model: Transformer, params: Params, hidden: jax.Array, sequences: Sequences, temperature: float | jax.Array = 1.0
+) -> tuple[jax.Array, jax.Array]:
+    """`logps`, and the entropy of each response token's distribution, from hidden states `[..., T, D]`."""
+
+    def score(states, tokens):
+        policy = jax.nn.log_softmax(ops.project(states, model.head(params)) / temperature)
+        chosen = jnp.take_along_axis(policy, tokens[..., None], axis=-1)[..., 0]
+        return chosen, -jnp.sum(jnp.exp(policy) * policy, axis=-1)
+
+    return _of_response(score, hidden, model, sequences)
+
+
+def _of_response(score, hidden, model, sequences):
     groups = 1 if len(sequences.tokens) % model.shards else model.shards
-    return ops.chunked_token_logps(hidden, model.head(params), sequences.tokens, sequences.response, groups=groups)
+    tokens, mask = sequences.tokens, sequences.response
+    return ops.chunked(score, hidden, tokens, mask, model.config.vocab, groups=groups)
 
 
 def init(model: Transformer, key: jax.Array, heads: tuple[str, ...] = ("lm",)) -> Params:

@@ -11,7 +11,7 @@ from prefjax.models.transformer import Transformer
 from prefjax.types import Params, Sequences
 
 
-@functools.partial(jax.jit, static_argnames=("model", "max_new", "top_k"))
+@functools.partial(jax.jit, static_argnames=("model", "max_new", "top_k", "n"))
 def generate(
     model: Transformer,
     params: Params,
@@ -24,10 +24,13 @@ def generate(
     temperature: float | jax.Array = 1.0,
     top_k: int | None = None,
     top_p: float | jax.Array | None = None,
+    n: int = 1,
+    first: int | jax.Array = 0,
 ) -> tuple[Sequences, jax.Array]:
-    """Samples a response to each prompt, until its stop token or `max_new` tokens.
+    """Samples `n` responses to each prompt, until their stop token or `max_new` tokens.
 
-    What a row draws depends on its prompt, its index in the batch and `key` alone: not on the other rows, nor on how
+    A prompt is read once, whatever `n`: the responses to it start from copies of its keys and values. What a row draws
+    depends on its prompt, its index in the batch and `key` alone: not on the other rows, nor on how
     far the batch is padded. The loop ends when every row has stopped. The stop token is part of the response, and a
     response cut at `max_new` does not have one.
 
@@ -36,22 +39,24 @@ def generate(
       tokens, valid: `[B, P]` prompts, right-padded.
       key: a new one for each call.
       max_new: the longest response.
-      stop: the token that ends a response: one, or one for each row `[B]`.
+      stop: the token that ends a response: one, or one for each prompt `[B]`.
       temperature: divides the logits; 0 takes the most likely token, and then log-probs are those at temperature 1.
       top_k: draw among the k most likely tokens.
       top_p: draw among the most likely tokens that together have this probability, or just more (after top_k).
+      n: responses to each prompt, one after the other.
+      first: index of the first row, where the rows are a part of a batch.
 
     Returns:
-      Rows `[B, P + max_new]`, `[prompt | response | padding]`, padded with token 0, and the log-probability, in nats,
+      Rows `[B * n, P + max_new]`, `[prompt | response | padding]`, padded with token 0, and the log-probability, in nats,
       of each response token under the distribution it was drawn from, 0 elsewhere.
     """
     ops.check_shape("tokens", tokens, (None, None))
     ops.check_same_shape(tokens=tokens, valid=valid)
-    rows, width = tokens.shape
-    stop = jnp.broadcast_to(jnp.asarray(stop, jnp.int32), (rows,))
+    rows, width = tokens.shape[0] * n, tokens.shape[1]
+    stop = jnp.repeat(jnp.broadcast_to(jnp.asarray(stop, jnp.int32), tokens.shape[:1]), n)
     params = model.cast(params)
     lengths = jnp.sum(valid, axis=-1)  # [B]
-    row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(rows))
+    row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(rows))
 
     def going(state):
         step, done = state[:2]
@@ -68,8 +73,11 @@ def generate(
         return step + 1, done | (token == stop), count, response, logps, logits, cache
 
     # Prompts move to the right edge, so that every row writes the same slot of the cache.
-    cache = model.empty_cache(rows, width + max_new)
+    cache = model.empty_cache(len(tokens), width + max_new)
     logits, cache = model.apply(params, *_align_right(tokens, lengths), cache, method="extend")
+    tokens, lengths, logits = (jnp.repeat(x, n, axis=0) for x in (tokens, lengths, logits))
+    keys, values = (jnp.repeat(x, n, axis=1) for x in (cache.keys, cache.values))
+    cache = cache._replace(keys=keys, values=values, valid=jnp.repeat(cache.valid, n, axis=0))
     response, logps = jnp.zeros((rows, max_new), jnp.int32), jnp.zeros((rows, max_new), jnp.float32)
     state = (jnp.int32(0), jnp.zeros(rows, bool), jnp.zeros(rows, jnp.int32), response, logps, logits, cache)
     _, _, count, response, logps, _, _ = jax.lax.while_loop(going, advance, state)
