@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from prefjax.errors import ConfigError
 from prefjax.resolve import is_call, resolve
 
+PARTS = ("optim", "rollout", "rl")  # of a config, whose floats are traced
 _FLOAT32_MAX = 3.4028234663852886e38
 
 
@@ -32,6 +33,8 @@ def base() -> ConfigDict:
     c.reference = "frozen"  # how frozen.reference is used: "frozen", "cached" on disk, or moving: "sync(alpha=0.01)"
     c.cache = ""  # folder of cached log-probs; empty: $PREFJAX_CACHE, else ~/.cache/prefjax
 
+    c.trained = ConfigDict()  # name -> reference of a model trained beside the policy: c.trained.value
+
     c.data = ConfigDict()
     c.data.train = ""  # a source: "pairs(path='pairs.jsonl')", "prefjax.worlds.desk:pairs(n=4000)"
     c.data.rows = "pairs()"  # what the algorithm eats: "pairs()", "demos()", "prompts()"
@@ -45,6 +48,36 @@ def base() -> ConfigDict:
     c.optim.accumulate = 1  # microbatches a step
     c.optim.ema = 0.0  # decay of an averaged copy of the parameters in the state; 0: none
     c.optim.decay = "kernel|embedding"  # regex of the parameter paths that weight decay acts on
+
+    # What on-policy algorithms add. Floats are traced.
+    c.reward = "model()"  # a sum of functions of prefjax.rewards: "model() + 0.1 * length(target=20)"
+    c.value_loss = "ppo_value_loss(epsilon=0.2)"  # a function of prefjax.losses
+    c.rollout = ConfigDict()
+    c.rollout.n = 1  # completions of each prompt; GRPO and RLOO compare them
+    c.rollout.max_new = 64  # tokens of a completion
+    c.rollout.temperature = 1.0  # of the samples, and of every log-probability of them
+    c.rl = ConfigDict()
+    c.rl.epochs = 4  # passes over the samples of a step
+    c.rl.minibatches = 1  # updates of a pass
+    c.rl.kl = "k1"  # estimate of the KL a token: "k1", "k2" or "k3"
+    c.rl.kl_in = "reward"  # "reward", or "loss"
+    c.rl.kl_coef = 0.05
+    c.rl.kl_target = 0.0  # nats a sequence that the coefficient is adapted to (Ziegler et al. 2019); 0: it is fixed
+    c.rl.kl_horizon = 10000.0  # completions over which it is adapted
+    c.rl.gamma = 1.0  # discount
+    c.rl.lam = 0.95  # of generalised advantage estimation
+    c.rl.value_coef = 0.1  # of the value loss
+    c.rl.entropy_coef = 0.0  # of the entropy bonus
+    c.rl.pretrain_coef = 0.0  # of the loss on `data.pretrain` (PPO-ptx: Ouyang et al. 2022, equation 2)
+    c.rl.critic_warmup = 0  # steps in which the critic learns alone
+    c.rl.whiten_advantages = True
+    c.rl.whiten_rewards = False  # their mean is kept
+    c.rl.score_clip = 0.0  # largest absolute score; 0: none
+    c.rl.ddof = 0  # of the standard deviation in GRPO: 0, or 1 as in TRL
+    c.rl.baseline_decay = 0.9  # of the mean score that REINFORCE compares with, a step
+    c.rl.truncated = "penalise"  # completions cut by `max_new`: "keep", "penalise", "mask" or "bootstrap"
+    c.rl.penalty = 1.0  # taken from the score of a completion without its stop token, with "penalise"
+    c.rl.mismatch = 0.1  # nats that a log-probability of the sampler may be off from the trainer's
 
     c.parallel = "jit"  # "jit": one program over the mesh; "pmap": a copy of the state on each device
     c.mesh = ConfigDict()  # devices along each axis
@@ -65,11 +98,12 @@ def base() -> ConfigDict:
 def numbers(config: Any) -> dict[str, float]:
     """The numbers of a config that reach the step as traced scalars, flat, under their paths.
 
-    They are the floats of `config.optim` and the numbers of the call strings: `loss.beta` is the keyword `beta` of the
+    They are the floats of `PARTS` and the numbers of the call strings: `loss.beta` is the keyword `beta` of the
     call in `config.loss`. Runs that differ in nothing else are one compiled program.
     """
     calls = {
         "loss": resolve(config.loss, "prefjax.losses"),
+        "value_loss": resolve(config.value_loss, "prefjax.losses"),
         "optim.tx": resolve(config.optim.tx, "optax"),
         "optim.schedule": resolve(config.optim.schedule, "prefjax.optim"),
     }

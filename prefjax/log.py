@@ -126,8 +126,8 @@ def _line(row: Mapping[str, Any]) -> str:
 class Meter:
     """Means of a step's metrics over an interval, fetched an interval late, so that the loop never waits for a step."""
 
-    def __init__(self, record: Record):
-        self._record = record
+    def __init__(self, record: Record, watch: Callable[[dict[str, float]], None] = lambda values: None):
+        self._record, self._watch = record, watch
         self._late: list[tuple[int, dict[str, Any]]] = []
         self._new: list[tuple[int, dict[str, Any]]] = []
         self._cut: dict[str, Mean] | None = None  # the sums of an interval that an interruption cut in two
@@ -159,7 +159,8 @@ class Meter:
     def _sum(self, steps: list[tuple[int, dict[str, Any]]]) -> dict[str, Mean]:
         fetched = jax.device_get([metrics for _, metrics in steps])
         for (step, _), metrics in zip(steps, fetched, strict=True):
-            if metrics.pop("finite").total == 0:
+            finite = metrics.pop("finite")
+            if finite.total < finite.weight:
                 wrong = [name for name, mean in metrics.items() if not np.isfinite(mean.total)]
                 raise NonFiniteError(
                     f"step {step}: {', '.join(wrong)} not finite; the step was left out, and the run ends here: "

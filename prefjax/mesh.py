@@ -18,7 +18,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from prefjax.errors import ConfigError
 
 AXES = ("data", "fsdp", "tensor")
-PMAP_AXIS = "data"  # summed over by `prefjax.optim`
+PMAP_AXIS = "data"
 
 Rules = tuple[tuple[str, tuple[str | None, ...]], ...]
 RULES: Rules = (  # regex of a parameter's path -> the axis of the mesh that each of its dimensions lies along
@@ -67,6 +67,16 @@ def make(config: Any) -> Parallel:
             raise ConfigError("config.parallel is 'pmap', which has the data axis alone; use 'jit' for fsdp and tensor")
         return _pmap(devices)
     return _jit(jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * 3, devices=devices))
+
+
+def axis_name(config: Any) -> str | None:
+    """The axis that devices are summed over inside a step: that of `pmap`; under `jit` the compiler sums."""
+    return PMAP_AXIS if config.parallel == "pmap" else None
+
+
+def total(config: Any, sums: Any) -> Any:
+    """A tree of sums, inside a step, as those of all devices."""
+    return jax.lax.psum(sums, PMAP_AXIS) if config.parallel == "pmap" else sums
 
 
 def _jit(mesh: jax.sharding.Mesh) -> Parallel:

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from prefjax import mesh
 from prefjax.errors import ConfigError
-from prefjax.mesh import PMAP_AXIS
 from prefjax.metrics import Mean, merge
 from prefjax.resolve import keywords, resolve
 from prefjax.types import Algorithm, Frozen, Hparams, Params, TrainState
@@ -44,29 +44,30 @@ def _warmed(schedule: optax.Schedule, warmup: int) -> optax.Schedule:
     return optax.join_schedules([rise, schedule], [warmup])
 
 
-def loss_of(config: Any) -> Callable[..., tuple[Mean, dict[str, Mean]]]:
-    """The loss named by `config.loss`, as a function (hparams, batch, *arrays) -> (Mean, {name: Mean}).
+def loss_of(config: Any, name: str = "loss") -> Callable[..., tuple[Mean, dict[str, Mean]]]:
+    """The loss named by `config.<name>`, as a function (hparams, batch, *arrays) -> (Mean, {name: Mean}).
 
     Besides the arrays it gives the loss the keywords of its call string, and of the batch the rows that count and the
     columns that pairs may have. It raises ConfigError where the loss takes no such column, or other arrays.
     """
-    call = resolve(config.loss, "prefjax.losses")
+    call = resolve(config[name], "prefjax.losses")
     signature = inspect.signature(call.function)
     takes_all = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
 
     def loss(hparams, batch, *arrays):
-        columns = {name: x for name in _WITHOUT if (x := getattr(batch, name, None)) is not None}
-        for name in columns:
-            if name not in signature.parameters and not takes_all:
+        columns = {column: x for column in _WITHOUT if (x := getattr(batch, column, None)) is not None}
+        for column in columns:
+            if column not in signature.parameters and not takes_all:
                 raise ConfigError(
-                    f"config.loss {config.loss!r} takes no {name}: config.data.rows should be 'pairs({_WITHOUT[name]})'"
+                    f"config.{name} {call.text!r} takes no {column}: "
+                    f"config.data.rows should be 'pairs({_WITHOUT[column]})'"
                 )
-        knobs = call.words | keywords(hparams, "loss") | columns | {"where": batch.weight > 0}
+        knobs = call.words | keywords(hparams, name) | columns | {"where": batch.weight > 0}
         try:
             signature.bind(*arrays, **knobs)
         except TypeError as error:
             raise ConfigError(
-                f"config.loss {config.loss!r} does not fit config.algorithm {config.algorithm!r}: {error}"
+                f"config.{name} {call.text!r} does not fit config.algorithm {config.algorithm!r}: {error}"
             ) from None
         return call.function(*arrays, **knobs)
 
@@ -105,8 +106,7 @@ def algorithm(loss_fn: LossFn, config: Any, eats: type = object) -> Algorithm:
                 f"config.data.rows should be '{eats.__name__.lower()}()'"
             )
         sums, grads = gradients(loss_fn, state.params, frozen, hparams, batch, key, optim.accumulate)
-        if config.parallel == "pmap":
-            sums, grads = jax.lax.psum((sums, grads), PMAP_AXIS)
+        sums, grads = mesh.total(config, (sums, grads))
         loss, metrics = sums
         grads = jax.tree.map(lambda g: g / jnp.where(loss.weight == 0, 1.0, loss.weight), grads)
         norm = optax.tree.norm(grads)

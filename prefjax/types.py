@@ -66,8 +66,11 @@ class Rollout(NamedTuple):
     sequences: Sequences  # [B, T]
     logps: jax.Array  # [B, T], under the distribution that sampled them
     ref_logps: jax.Array  # [B, T]
-    values: jax.Array  # [B, T]
+    values: jax.Array  # [B, T], 0 without a critic
+    after: jax.Array  # [B], value after the last token: what a truncated completion may be worth yet
     scores: jax.Array  # [B], reward of the whole completion
+    stopped: jax.Array  # [B] bool: ended by its stop token rather than by the limit
+    weight: jax.Array  # [B], 0 on rows that nothing may be learnt from
 
 
 class Experience(NamedTuple):
@@ -75,9 +78,11 @@ class Experience(NamedTuple):
 
     sequences: Sequences  # [B, T]
     logps: jax.Array  # [B, T]
+    ref_logps: jax.Array  # [B, T]
     values: jax.Array  # [B, T]
     advantages: jax.Array  # [B, T]
     returns: jax.Array  # [B, T]
+    weight: jax.Array  # [B]
 
 
 class TrainState(NamedTuple):
@@ -90,14 +95,16 @@ class TrainState(NamedTuple):
 
 
 class Algorithm(NamedTuple):
-    """Two pure functions; `train.py` knows nothing more of an algorithm.
+    """Two pure functions and a watch; `train.py` knows nothing more of an algorithm.
 
     init(key, params) -> TrainState
     step(state, frozen, hparams, batch, key) -> (TrainState, {name: Mean})
+    watch({"train/name": number}) raises PrefjaxError where the metrics say that the run makes no sense
     """
 
     init: Callable[..., TrainState]
     step: Callable[..., tuple[TrainState, dict[str, Any]]]
+    watch: Callable[[dict[str, float]], None] = lambda values: None
 
 
 class Setup(NamedTuple):

@@ -68,16 +68,20 @@ def sample(
             f"a prompt has {longest} tokens and max_new is {max_new}; the model has {positions} positions"
         )
     width = min(-(-longest // 16) * 16, positions - max_new)
-    order = np.repeat(np.arange(len(prompts)), n)
-    rows = min(batch_size, len(order))
+    share = max(d for d in range(1, min(n, batch_size) + 1) if n % d == 0)  # completions that share a prefill
+    order = np.repeat(np.arange(len(prompts)), n // share)
+    rows = min(max(batch_size // share, 1), len(order))
     order = np.pad(order, (0, -len(order) % rows), constant_values=-1)
     knobs = {"max_new": max_new, "stop": tokenizer.eos_id, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    knobs["n"] = share
     for number, chosen in enumerate(order.reshape(-1, rows)):
         tokens, valid = np.zeros((rows, width), np.int32), np.zeros((rows, width), bool)
         for row, index in enumerate(chosen):
             ids = prompts[index]  # a filler row repeats the last prompt, and is dropped
             tokens[row, : len(ids)], valid[row, : len(ids)] = ids, True
-        yield Samples(chosen, *generate(model, params, tokens, valid, jax.random.fold_in(key, number), **knobs))
+        yield Samples(
+            np.repeat(chosen, share), *generate(model, params, tokens, valid, jax.random.fold_in(key, number), **knobs)
+        )
 
 
 def answers(samples: Samples, tokenizer: Any) -> list[Answer]:

@@ -1,0 +1,258 @@
+"""What on-policy algorithms share: the policy's own samples with their scores, and several updates on them.
+
+A step eats `Prompts`. It samples, scores, assigns credit and updates in one compiled program.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from prefjax import mesh, models, ops, optim, rewards
+from prefjax.advantages import adaptive_kl
+from prefjax.data import load
+from prefjax.errors import ConfigError, PrefjaxError
+from prefjax.losses.rows import average
+from prefjax.metrics import Mean
+from prefjax.resolve import resolve
+from prefjax.sampling import generate
+from prefjax.types import Algorithm, Experience, Prompts, Rollout, Sequences, TrainState
+
+KL = {"k1": ops.kl_k1, "k2": ops.kl_k2, "k3": ops.kl_k3}
+TRUNCATED = ("keep", "penalise", "mask", "bootstrap")
+
+# (params, tokens [B, T], hidden [B, T, D] of the policy or None) -> the value after each token [B, T]
+Critic = Callable[[Any, jax.Array, jax.Array | None], jax.Array]
+
+
+def make(config: Any, nets: models.Models, credit: Callable, critic: Critic | None = None) -> Algorithm:
+    """An algorithm that learns from its own samples.
+
+    Args:
+      config: `config.rollout` and `config.rl`; the loss `config.loss` takes (logps, old_logps, advantages, mask).
+      nets: the models of the run: "policy", "reference" and those that the reward names.
+      credit: (rollout, kl_coef, hparams, carry) -> (advantages `[B, T]`, returns `[B, T]`, carry).
+      critic: reads values; then `config.value_loss` is added to the loss.
+    """
+    check(config, nets)
+    rl, inner = config.rl, optim.algorithm(_loss_fn(config, nets, critic), config, Experience)
+    roll = _roller(config, nets, critic)
+
+    def init(key, params):
+        state = inner.init(key, params)
+        return state._replace(carry=state.carry | {"kl_scale": jnp.float32(1)})
+
+    def step(state: TrainState, frozen, hparams, batch: Prompts, key):
+        if not isinstance(batch, Prompts):
+            raise ConfigError(
+                f"config.algorithm {config.algorithm!r} eats Prompts, got {type(batch).__name__}: "
+                "config.data.rows should be 'prompts()'"
+            )
+        sample_key, order_key = jax.random.split(key)
+        rollout, told = roll(state, frozen, hparams, batch, sample_key)
+        carry = dict(state.carry)
+        kl_coef = hparams["rl.kl_coef"] * carry["kl_scale"]
+        advantages, returns, carry = credit(rollout, kl_coef, hparams, carry)
+        told |= {"kl_coef": Mean.of(kl_coef[None])}
+        if critic is not None:
+            told |= _critic_moments(config, rollout, returns)
+        told = mesh.total(config, told)
+        if rl.kl_target:
+            samples = told["score"].weight
+            target, horizon = hparams["rl.kl_target"], hparams["rl.kl_horizon"]
+            carry["kl_scale"] = adaptive_kl(
+                carry["kl_scale"], told["kl"].value, target=target, horizon=horizon, batch=samples
+            )
+        if rl.whiten_advantages:
+            mask = rollout.sequences.response & (rollout.weight > 0)[:, None]
+            advantages = ops.whiten(advantages, mask, axis_name=mesh.axis_name(config))
+        experience = Experience(
+            rollout.sequences, rollout.logps, rollout.ref_logps, rollout.values, advantages, returns, rollout.weight
+        )
+        learning = hparams | {"policy": jnp.where(state.step < rl.critic_warmup, 0.0, 1.0), "kl_coef": kl_coef}
+        state, metrics = improve(inner.step, state._replace(carry=carry), frozen, learning, experience, order_key, rl)
+        return state, metrics | told
+
+    return Algorithm(init, step, lambda values: _watch(values, rl.mismatch))
+
+
+def check(config: Any, nets: models.Models) -> None:
+    """Raises ConfigError for settings of `config.rl` that contradict each other."""
+    rl, rows = config.rl, config.batch_size * config.rollout.n
+    wrong = {
+        f"frozen.reference is not set; it should be the model that the KL is measured to: {config.model!r}": (
+            "reference" not in nets
+        ),
+        f"rl.kl is {rl.kl!r}; it should be one of {', '.join(KL)}": rl.kl not in KL,
+        f"rl.kl_in is {rl.kl_in!r}; it should be 'reward' or 'loss'": rl.kl_in not in ("reward", "loss"),
+        "rl.kl is 'k1' in the loss, where its expected gradient is 0; it should be 'k2' there": (
+            rl.kl_in == "loss" and rl.kl == "k1"
+        ),
+        f"rl.truncated is {rl.truncated!r}; it should be one of {', '.join(TRUNCATED)}": rl.truncated not in TRUNCATED,
+        f"rl.minibatches is {rl.minibatches}; it should divide the {rows} samples of a step": (
+            rl.minibatches < 1 or rows % rl.minibatches > 0
+        ),
+        f"rl.epochs is {rl.epochs}; it should be 1 or more": rl.epochs < 1,
+        f"rollout.n is {config.rollout.n}; it should be 1 or more": config.rollout.n < 1,
+        f"rollout.max_new is {config.rollout.max_new}; it should be 1 or more": config.rollout.max_new < 1,
+        f"rollout.temperature is {config.rollout.temperature}; it should be above 0": config.rollout.temperature <= 0,
+    }
+    for message, holds in wrong.items():
+        if holds:
+            raise ConfigError(f"config.{message}")
+
+
+def _roller(config: Any, nets: models.Models, critic: Critic | None) -> Callable:
+    """(state, frozen, hparams, prompts, key) -> (Rollout, metrics)."""
+    policy, eos = nets["policy"], load.tokenizer(config.tokenizer or config.model).eos_id
+    reward, n = rewards.make(config, nets), config.rollout.n
+
+    def roll(state, frozen, hparams, batch, key):
+        temperature, rows = hparams["rollout.temperature"], len(batch.tokens) * n
+        first = 0 if config.parallel == "jit" else jax.lax.axis_index(mesh.PMAP_AXIS) * rows
+        knobs = {"max_new": config.rollout.max_new, "stop": eos, "temperature": temperature, "n": n, "first": first}
+        sequences, logps = generate(policy, state.params, batch.tokens, batch.valid, key, **knobs)
+        ends = jnp.sum(sequences.valid, axis=-1, keepdims=True) - 1  # [B, 1], place of the last token
+        stopped = jnp.take_along_axis(sequences.tokens, ends, axis=1)[:, 0] == eos
+        found = models.divergence(policy, state.params, nets["reference"], frozen["reference"], sequences, temperature)
+        scores, parts = reward(frozen, sequences, jnp.repeat(batch.ids, n))
+        known = ~jnp.isnan(scores)
+        scores = jnp.where(known, scores, 0.0)
+        values, after = jnp.zeros_like(logps), jnp.zeros_like(scores)
+        if critic is not None:
+            read = critic(state.params, sequences.tokens, None)
+            values, after = shift(read), jnp.take_along_axis(read, ends, axis=1)[:, 0]
+        told = _describe(sequences, logps, found, scores, parts, known, stopped)
+        scores = jnp.where(
+            hparams["rl.score_clip"] > 0, jnp.clip(scores, -hparams["rl.score_clip"], hparams["rl.score_clip"]), scores
+        )
+        if config.rl.truncated == "penalise":
+            scores -= jnp.where(stopped, 0.0, hparams["rl.penalty"])
+        if config.rl.truncated == "mask":
+            known &= stopped
+        weight = known.astype(jnp.float32)
+        return Rollout(sequences, logps, found.ref_logps, values, after, scores, stopped, weight), told
+
+    return roll
+
+
+def _describe(sequences, logps, found, scores, parts, known, stopped) -> dict[str, Mean]:
+    """The metrics of samples, each the mean over sequences: KL and entropy in nats a sequence."""
+    mask = sequences.response
+    gaps = jnp.where(mask, jnp.abs(logps - found.logps), 0.0).ravel()
+    worst = jnp.argmax(gaps)
+    per_sequence = {
+        "score": scores,
+        "length": jnp.sum(mask, axis=-1, dtype=jnp.float32),
+        "stopped": stopped.astype(jnp.float32),
+        "kl": ops.sum_tokens(found.kl, mask),
+        "kl/k1": ops.sum_tokens(ops.kl_k1(found.logps, found.ref_logps), mask),
+        "kl/k3": ops.sum_tokens(ops.kl_k3(found.logps, found.ref_logps), mask),
+        "entropy": ops.sum_tokens(found.entropy, mask),
+    }
+    if len(parts) > 1:
+        per_sequence |= {f"score/{name}": jnp.where(jnp.isnan(x), 0.0, x) for name, x in parts.items()}
+    told = {name: Mean.of(x, known if name.startswith("score") else None) for name, x in per_sequence.items()}
+    extremes = {"mismatch": gaps, "mismatch/sampler": logps.ravel(), "mismatch/trainer": found.logps.ravel()}
+    return (
+        told
+        | {"scored": Mean.of(known.astype(jnp.float32))}
+        | {k: Mean.of(x[worst][None]) for k, x in extremes.items()}
+    )
+
+
+def _critic_moments(config, rollout, returns) -> dict[str, Mean]:
+    """Moments of returns and of what the critic left unexplained, before any update on them."""
+    mask = rollout.sequences.response & (rollout.weight > 0)[:, None]
+    error = returns - rollout.values
+    moments = {"return": returns, "return_squared": returns**2, "error": error, "error_squared": error**2}
+    return {f"critic/{name}": Mean.of(x, mask) for name, x in moments.items()}
+
+
+def _loss_fn(config: Any, nets: models.Models, critic: Critic | None) -> Callable:
+    """The policy loss, with the KL if it is in the loss, the entropy bonus and the value loss."""
+    policy, rl = nets["policy"], config.rl
+    policy_loss, value_loss = optim.loss_of(config), optim.loss_of(config, "value_loss")
+    per = resolve(config.loss, "prefjax.losses").kwargs.get("per", "token")
+    if critic is not None and resolve(config.value_loss, "prefjax.losses").kwargs.get("per", "token") != per:
+        raise ConfigError(f"config.value_loss is {config.value_loss!r}; it should weigh as config.loss: per={per!r}")
+
+    def loss_fn(params, frozen, hparams, batch, key):
+        sequences, temperature = batch.sequences, hparams["rollout.temperature"]
+        mask, where = sequences.response, batch.weight > 0
+        mean = lambda x: average(jnp.where(where[:, None], x, 0), mask & where[:, None], per, where)
+        hidden = policy.apply(params, sequences.tokens, method="hidden")
+        logps, entropy = models.logps_and_entropy(policy, params, hidden, sequences, temperature)
+        loss, metrics = policy_loss(hparams, batch, logps, batch.logps, batch.advantages, mask)
+        total = loss.total - hparams["rl.entropy_coef"] * mean(entropy).total
+        if rl.kl_in == "loss":
+            total += hparams["kl_coef"] * mean(KL[rl.kl](logps, batch.ref_logps)).total
+        total *= hparams["policy"]
+        metrics |= {"policy/loss": loss}
+        if critic is not None:
+            values = shift(critic(params, sequences.tokens, hidden))
+            error, told = value_loss(hparams, batch, values, batch.values, batch.returns, mask)
+            total += hparams["rl.value_coef"] * error.total
+            metrics |= told | {"value/loss": error}
+        return Mean(total, loss.weight), jax.lax.stop_gradient(metrics)
+
+    return loss_fn
+
+
+def improve(update: Callable, state: TrainState, frozen, hparams, experience: Experience, key, rl: Any):
+    """Epochs over the experience in minibatches, each an update: one step of the run, whatever their number."""
+    rows = len(experience.weight)
+
+    def epoch(state, key):
+        order = jax.random.permutation(key, rows) if rl.minibatches > 1 else jnp.arange(rows)
+        deal = lambda x: x[order].reshape(rl.minibatches, -1, *x.shape[1:])
+        return jax.lax.scan(one, state, jax.tree.map(deal, experience))
+
+    def one(state, batch):
+        new, metrics = update(state, frozen, hparams, batch, key)
+        return new._replace(step=state.step), metrics
+
+    state, metrics = jax.lax.scan(epoch, state, jax.random.split(key, rl.epochs))
+    return state._replace(step=state.step + 1), jax.tree.map(jnp.sum, metrics)
+
+
+def check_group(config: Any) -> None:
+    """Raises ConfigError unless there are several samples of a prompt to compare."""
+    if config.rollout.n < 2:
+        raise ConfigError(
+            f"config.rollout.n is {config.rollout.n}; {config.algorithm} compares the samples of a prompt: 2 or more"
+        )
+    if config.rl.truncated == "bootstrap":
+        raise ConfigError("config.rl.truncated is 'bootstrap', which needs a critic; it should be keep, penalise or mask")
+
+
+def whole_scores(config: Any, rollout: Rollout, kl_coef: jax.Array) -> jax.Array:
+    """Scores `[B]`, less the KL penalty of the sequence if the KL is in the reward."""
+    if config.rl.kl_in == "loss":
+        return rollout.scores
+    return rollout.scores - kl_coef * ops.sum_tokens(
+        KL[config.rl.kl](rollout.logps, rollout.ref_logps), rollout.sequences.response
+    )
+
+
+def spread(advantages: jax.Array, scores: jax.Array, rollout: Rollout) -> tuple[jax.Array, jax.Array]:
+    """Advantages and returns `[B]` of sequences, as those of each of their tokens `[B, T]`."""
+    mask = rollout.sequences.response
+    return tuple(jnp.where(mask, x[:, None], 0.0) for x in (advantages, scores))
+
+
+def shift(after: jax.Array) -> jax.Array:
+    """Values before each token `[B, T]` from those after it; the first is 0."""
+    return jnp.pad(after[:, :-1], [(0, 0), (1, 0)])
+
+
+def _watch(values: dict[str, float], allowed: float) -> None:
+    """Raises PrefjaxError where the sampler and the trainer do not agree on what was sampled."""
+    gap = values["train/mismatch"]
+    if gap > allowed:
+        raise PrefjaxError(
+            f"the sampler and the trainer disagree: the worst token of a step had log-probability "
+            f"{values['train/mismatch/sampler']:.4f} when it was sampled and {values['train/mismatch/trainer']:.4f} "
+            f"when it was scored, {gap:.4f} nats apart; config.rl.mismatch allows {allowed}"
+        )

@@ -1,0 +1,83 @@
+"""The rewards that a config can name; each takes the context of the run first."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from prefjax.errors import ConfigError, DataError
+from prefjax.resolve import resolve
+from prefjax.rewards.compose import Context, Score
+
+
+def model(run: Context, *, name: str = "reward") -> Score:
+    """A trained reward model: `config.frozen.<name>`, read at the last token of a row."""
+    net = _net(run, name)
+    return lambda frozen, sequences, ids: net.apply(frozen[name], sequences.tokens, sequences.valid, method="score")
+
+
+def ensemble(run: Context, *, names: Sequence[str], combine: str = "mean", spread: float = 0.5) -> Score:
+    """Several reward models: `config.frozen.<name>` for each of `names`.
+
+    Args:
+      run: the context.
+      names: of the models.
+      combine: "mean"; "worst", the least of the scores; or "uncertain", the mean less `spread` times the variance
+        across models (worst-case and uncertainty-weighted optimisation: Coste et al. 2023, section 3.2,
+        https://arxiv.org/abs/2310.02743).
+      spread: lambda of "uncertain".
+    """
+    ways = {
+        "mean": lambda scores: jnp.mean(scores, axis=0),
+        "worst": lambda scores: jnp.min(scores, axis=0),
+        "uncertain": lambda scores: jnp.mean(scores, axis=0) - spread * jnp.var(scores, axis=0),
+    }
+    if combine not in ways:
+        raise ConfigError(f"ensemble(combine={combine!r}): it should be one of {', '.join(map(repr, ways))}")
+    members = [model(run, name=name) for name in names]
+    return lambda *row: ways[combine](jnp.stack([member(*row) for member in members]))
+
+
+def length(run: Context, *, target: int) -> Score:
+    """1 - |tokens / target - 1|: a reward for a length, as a control (Singhal et al. 2023, https://arxiv.org/abs/2310.03716)."""
+    del run
+    return lambda frozen, sequences, ids: 1 - jnp.abs(jnp.sum(sequences.response, axis=-1) / target - 1)
+
+
+def text(run: Context, *, function: str, key: str = "") -> Score:
+    """Any Python function of texts, called from the compiled step through `jax.pure_callback`.
+
+    The device waits for it, and the program cannot be kept in the persistent compilation cache.
+
+    Args:
+      run: the context.
+      function: call string of a function (records, texts) -> a number for each text, or {name: such numbers}; None
+        says that a text has no score.
+      key: which name, where there are several.
+    """
+    judge = resolve(function)
+
+    def on_host(tokens, response, ids):
+        records = run.records()
+        texts = [run.tokenizer.decode(row[mask].tolist()) for row, mask in zip(tokens, response, strict=True)]
+        found: Any = judge([records[i] for i in ids], texts)
+        if isinstance(found, dict):
+            if key not in found:
+                raise DataError(f"text(function={function!r}): key should be one of {', '.join(found)}; got {key!r}")
+            found = found[key]
+        return np.array([np.nan if value is None else value for value in found], np.float32)
+
+    def score(frozen, sequences, ids):
+        like = jax.ShapeDtypeStruct(ids.shape, jnp.float32)
+        arrays = sequences.tokens, sequences.response, ids
+        return jax.pure_callback(lambda *x: on_host(*map(np.asarray, x)), like, *arrays, vmap_method="sequential")
+
+    return score
+
+
+def _net(run: Context, name: str) -> Any:
+    if name not in run.nets:
+        raise ConfigError(f"config.frozen.{name} is not set; it should be a reward model")
+    return run.nets[name]
