@@ -50,7 +50,7 @@ def base() -> ConfigDict:
     c.optim.decay = "kernel|embedding"  # regex of the parameter paths that weight decay acts on
 
     # What on-policy algorithms add. Floats are traced.
-    c.reward = "model()"  # a sum of functions of prefjax.rewards: "model() + 0.1 * length(target=20)"
+    c.reward = ""  # a sum of functions of prefjax.rewards: "model()", "model() + 0.1 * length(target=20)"
     c.value_loss = "ppo_value_loss(epsilon=0.2)"  # a function of prefjax.losses
     c.rollout = ConfigDict()
     c.rollout.n = 1  # completions of each prompt; GRPO and RLOO compare them

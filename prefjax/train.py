@@ -16,7 +16,7 @@ from prefjax.data.batches import batches
 from prefjax.errors import ConfigError, Interrupted
 from prefjax.log import Meter, Record, progress
 from prefjax.resolve import is_call, resolve
-from prefjax.types import Setup, TrainState
+from prefjax.types import Mixed, Setup, TrainState
 
 
 def setup(config: Any, frozen: Mapping[str, str] | None = None, *, dry: bool = False) -> Setup:
@@ -54,6 +54,9 @@ def setup(config: Any, frozen: Mapping[str, str] | None = None, *, dry: bool = F
         algorithm = reference.follow(algorithm, config, waiting["reference"])
     split = {"microbatches": config.optim.accumulate, "shards": parallel.shards}
     batch_at = batches(rows, config.batch_size, config.data.max_length, config.seed, **split)
+    if config.data.pretrain:
+        demos, counts["pretrain"] = load.load(config.data.pretrain, "demos()", tokenizer, config.data.max_length)
+        batch_at = mixed(batch_at, batches(demos, config.batch_size, config.data.max_length, config.seed, **split))
     return Setup(
         config=config,
         tokenizer=tokenizer,
@@ -67,6 +70,11 @@ def setup(config: Any, frozen: Mapping[str, str] | None = None, *, dry: bool = F
         prompts=rows.prompts,
         facts=facts,
     )
+
+
+def mixed(prompts_at: Callable[[int], Any], demos_at: Callable[[int], Any]) -> Callable[[int], Any]:
+    """Batches of prompts with demonstrations beside them."""
+    return lambda step: Mixed(prompts_at(step), demos_at(step))
 
 
 def new_policy(config: Any, tokenizer: Any) -> tuple[Any, Any]:

@@ -60,6 +60,13 @@ class Prompts(NamedTuple):
     ids: jax.Array  # [B] int32: index of the record each prompt came from
 
 
+class Mixed(NamedTuple):
+    """Prompts to sample from, and demonstrations to go on learning from beside them."""
+
+    prompts: Prompts
+    demos: Demos
+
+
 class Rollout(NamedTuple):
     """Completions sampled on policy, and what is known about them."""
 
@@ -83,6 +90,7 @@ class Experience(NamedTuple):
     advantages: jax.Array  # [B, T]
     returns: jax.Array  # [B, T]
     weight: jax.Array  # [B]
+    demos: Demos | None = None  # to go on learning from: PPO-ptx
 
 
 class TrainState(NamedTuple):

@@ -13,11 +13,13 @@ from prefjax import mesh, models, ops, optim, rewards
 from prefjax.advantages import adaptive_kl
 from prefjax.data import load
 from prefjax.errors import ConfigError, PrefjaxError
+from prefjax.losses.ppo import explained_variance, ppo_value_loss
 from prefjax.losses.rows import average
+from prefjax.losses.sft import sft_loss
 from prefjax.metrics import Mean
 from prefjax.resolve import resolve
 from prefjax.sampling import generate
-from prefjax.types import Algorithm, Experience, Prompts, Rollout, Sequences, TrainState
+from prefjax.types import Algorithm, Experience, Mixed, Prompts, Rollout, TrainState
 
 KL = {"k1": ops.kl_k1, "k2": ops.kl_k2, "k3": ops.kl_k3}
 TRUNCATED = ("keep", "penalise", "mask", "bootstrap")
@@ -43,21 +45,24 @@ def make(config: Any, nets: models.Models, credit: Callable, critic: Critic | No
         state = inner.init(key, params)
         return state._replace(carry=state.carry | {"kl_scale": jnp.float32(1)})
 
-    def step(state: TrainState, frozen, hparams, batch: Prompts, key):
+    def step(state: TrainState, frozen, hparams, batch: Prompts | Mixed, key):
+        batch, demos = batch if isinstance(batch, Mixed) else (batch, None)
         if not isinstance(batch, Prompts):
             raise ConfigError(
                 f"config.algorithm {config.algorithm!r} eats Prompts, got {type(batch).__name__}: "
                 "config.data.rows should be 'prompts()'"
             )
+        if demos is not None:  # the packing of a batch does not hold for its minibatches
+            demos = demos._replace(sequences=demos.sequences._replace(packing=None))
         sample_key, order_key = jax.random.split(key)
         rollout, told = roll(state, frozen, hparams, batch, sample_key)
         carry = dict(state.carry)
         kl_coef = hparams["rl.kl_coef"] * carry["kl_scale"]
         advantages, returns, carry = credit(rollout, kl_coef, hparams, carry)
-        told |= {"kl_coef": Mean.of(kl_coef[None])}
+        told = mesh.total(config, told | {"kl_coef": Mean.of(kl_coef[None])})
         if critic is not None:
-            told |= _critic_moments(config, rollout, returns)
-        told = mesh.total(config, told)
+            moments = mesh.total(config, _moments(rollout, returns))
+            told |= {"value/explained_variance": Mean.of(explained_variance(moments)[None])}
         if rl.kl_target:
             samples = told["score"].weight
             target, horizon = hparams["rl.kl_target"], hparams["rl.kl_horizon"]
@@ -68,10 +73,19 @@ def make(config: Any, nets: models.Models, credit: Callable, critic: Critic | No
             mask = rollout.sequences.response & (rollout.weight > 0)[:, None]
             advantages = ops.whiten(advantages, mask, axis_name=mesh.axis_name(config))
         experience = Experience(
-            rollout.sequences, rollout.logps, rollout.ref_logps, rollout.values, advantages, returns, rollout.weight
+            rollout.sequences,
+            rollout.logps,
+            rollout.ref_logps,
+            rollout.values,
+            advantages,
+            returns,
+            rollout.weight,
+            demos,
         )
         learning = hparams | {"policy": jnp.where(state.step < rl.critic_warmup, 0.0, 1.0), "kl_coef": kl_coef}
-        state, metrics = improve(inner.step, state._replace(carry=carry), frozen, learning, experience, order_key, rl)
+        state, metrics = improve(
+            config, inner.step, state._replace(carry=carry), frozen, learning, experience, order_key
+        )
         return state, metrics | told
 
     return Algorithm(init, step, lambda values: _watch(values, rl.mismatch))
@@ -92,6 +106,9 @@ def check(config: Any, nets: models.Models) -> None:
         f"rl.truncated is {rl.truncated!r}; it should be one of {', '.join(TRUNCATED)}": rl.truncated not in TRUNCATED,
         f"rl.minibatches is {rl.minibatches}; it should divide the {rows} samples of a step": (
             rl.minibatches < 1 or rows % rl.minibatches > 0
+        ),
+        f"data.pretrain is {config.data.pretrain!r}, whose loss weighs tokens; config.loss should be per='token'": (
+            bool(config.data.pretrain) and resolve(config.loss, "prefjax.losses").kwargs.get("per", "token") != "token"
         ),
         f"rl.epochs is {rl.epochs}; it should be 1 or more": rl.epochs < 1,
         f"rollout.n is {config.rollout.n}; it should be 1 or more": config.rollout.n < 1,
@@ -162,12 +179,12 @@ def _describe(sequences, logps, found, scores, parts, known, stopped) -> dict[st
     )
 
 
-def _critic_moments(config, rollout, returns) -> dict[str, Mean]:
-    """Moments of returns and of what the critic left unexplained, before any update on them."""
-    mask = rollout.sequences.response & (rollout.weight > 0)[:, None]
-    error = returns - rollout.values
-    moments = {"return": returns, "return_squared": returns**2, "error": error, "error_squared": error**2}
-    return {f"critic/{name}": Mean.of(x, mask) for name, x in moments.items()}
+def _moments(rollout: Rollout, returns: jax.Array) -> dict[str, Mean]:
+    """Moments of the returns and of what the critic left unexplained, before it learns from them."""
+    _, moments = ppo_value_loss(
+        rollout.values, rollout.values, returns, rollout.sequences.response, where=rollout.weight > 0
+    )
+    return moments
 
 
 def _loss_fn(config: Any, nets: models.Models, critic: Critic | None) -> Callable:
@@ -195,22 +212,36 @@ def _loss_fn(config: Any, nets: models.Models, critic: Critic | None) -> Callabl
             error, told = value_loss(hparams, batch, values, batch.values, batch.returns, mask)
             total += hparams["rl.value_coef"] * error.total
             metrics |= told | {"value/loss": error}
+        if batch.demos is not None:
+            demo_logps = models.logps(policy, params, batch.demos.sequences)
+            imitation, _ = sft_loss(demo_logps, batch.demos.sequences.response, where=batch.demos.weight > 0)
+            total += hparams["pretrain"] * imitation.total
+            metrics |= {"pretrain/loss": imitation}
         return Mean(total, loss.weight), jax.lax.stop_gradient(metrics)
 
     return loss_fn
 
 
-def improve(update: Callable, state: TrainState, frozen, hparams, experience: Experience, key, rl: Any):
+def improve(config: Any, update: Callable, state: TrainState, frozen, hparams, experience: Experience, key):
     """Epochs over the experience in minibatches, each an update: one step of the run, whatever their number."""
-    rows = len(experience.weight)
+    rl = config.rl
 
     def epoch(state, key):
-        order = jax.random.permutation(key, rows) if rl.minibatches > 1 else jnp.arange(rows)
-        deal = lambda x: x[order].reshape(rl.minibatches, -1, *x.shape[1:])
+        def deal(x):
+            x = jax.random.permutation(key, x) if rl.minibatches > 1 else x
+            return x.reshape(rl.minibatches, -1, *x.shape[1:])
+
         return jax.lax.scan(one, state, jax.tree.map(deal, experience))
 
     def one(state, batch):
-        new, metrics = update(state, frozen, hparams, batch, key)
+        numbers = hparams
+        if batch.demos is not None:  # both losses are means: each total is divided by the weight of the policy's
+            weights = [
+                jnp.sum(x.sequences.response & (x.weight > 0)[:, None], dtype=jnp.float32) for x in (batch, batch.demos)
+            ]
+            mine, theirs = mesh.total(config, weights)
+            numbers = hparams | {"pretrain": hparams["rl.pretrain_coef"] * mine / jnp.maximum(theirs, 1.0)}
+        new, metrics = update(state, frozen, numbers, batch, key)
         return new._replace(step=state.step), metrics
 
     state, metrics = jax.lax.scan(epoch, state, jax.random.split(key, rl.epochs))
@@ -224,7 +255,9 @@ def check_group(config: Any) -> None:
             f"config.rollout.n is {config.rollout.n}; {config.algorithm} compares the samples of a prompt: 2 or more"
         )
     if config.rl.truncated == "bootstrap":
-        raise ConfigError("config.rl.truncated is 'bootstrap', which needs a critic; it should be keep, penalise or mask")
+        raise ConfigError(
+            "config.rl.truncated is 'bootstrap', which needs a critic; it should be keep, penalise or mask"
+        )
 
 
 def whole_scores(config: Any, rollout: Rollout, kl_coef: jax.Array) -> jax.Array:

@@ -6,7 +6,6 @@ Ouyang et al. 2022 (https://arxiv.org/abs/2203.02155); the details are those of 
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from prefjax import mesh, models, ops

@@ -38,6 +38,8 @@ def make(
     Raises:
       ConfigError: no such reward, or it needs a model that the run does not have.
     """
+    if not config.reward:
+        raise ConfigError("config.reward is ''; it should be a call such as 'model()', with c.frozen.reward set")
     records = functools.cache(lambda: load.records(source or config.data.train))
     context = Context(nets, load.tokenizer(config.tokenizer or config.model), records)
     parts: dict[str, tuple[float, Score]] = {}
@@ -46,8 +48,6 @@ def make(
         if name in parts:
             name = f"{name}{sum(other.startswith(name) for other in parts) + 1}"
         parts[name] = weight, resolve(call, "prefjax.rewards")(context)
-    if not parts:
-        raise ConfigError(f"config.reward is {config.reward!r}; it should be a call such as 'model()'")
 
     def score(frozen, sequences, ids):
         scores = {name: part(frozen, sequences, ids) for name, (_, part) in parts.items()}

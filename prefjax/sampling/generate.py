@@ -47,8 +47,8 @@ def generate(
       first: index of the first row, where the rows are a part of a batch.
 
     Returns:
-      Rows `[B * n, P + max_new]`, `[prompt | response | padding]`, padded with token 0, and the log-probability, in nats,
-      of each response token under the distribution it was drawn from, 0 elsewhere.
+      Rows `[B * n, P + max_new]`, `[prompt | response | padding]`, padded with token 0, and the log-probability, in
+      nats, of each response token under the distribution it was drawn from, 0 elsewhere.
     """
     ops.check_shape("tokens", tokens, (None, None))
     ops.check_same_shape(tokens=tokens, valid=valid)
