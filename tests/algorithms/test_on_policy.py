@@ -1,0 +1,239 @@
+"""PPO, GRPO, RLOO and REINFORCE: their steps, on a tiny model of the desk world."""
+
+import functools
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from prefjax import mesh, models, ops
+from prefjax.algorithms import grpo, on_policy, ppo, reinforce, rloo
+from prefjax.config import base, hparams
+from prefjax.data import rows
+from prefjax.data.batches import batches
+from prefjax.errors import ConfigError, PrefjaxError
+from prefjax.train import mixed, one_step
+from prefjax.types import Rollout, Sequences
+from prefjax.worlds import desk
+
+TOKENIZER = desk.tokenizer()
+NET = models.llama(vocab=TOKENIZER.vocab_size, width=16, layers=1, heads=2, tied=False)
+MAKE = {"ppo": ppo.make, "grpo": grpo.make, "rloo": rloo.make, "reinforce": reinforce.make}
+
+
+@functools.cache
+def trees():
+    policy = models.init(NET, jax.random.key(0))
+    reward = models.init(NET, jax.random.key(1), heads=("score",))
+    return policy, {"reference": models.init(NET, jax.random.key(2)), "reward": reward}
+
+
+def recipe(name="ppo", **settings):
+    c = base()
+    c.algorithm, c.loss, c.reward = name, "ppo_policy_loss(epsilon=0.2)", "model()"
+    c.tokenizer, c.batch_size = "prefjax.worlds.desk:tokenizer()", 8
+    c.data.train, c.data.rows = "prefjax.worlds.desk:prompts(split='validation')", "prompts()"
+    c.optim.tx, c.optim.lr, c.optim.schedule = "sgd()", 0.1, "constant()"
+    c.rollout.max_new, c.rl.epochs = 6, 2
+    c.rollout.n = 2 if name in ("grpo", "rloo") else 1
+    for path, value in settings.items():
+        part, _, leaf = path.rpartition("__")
+        (c[part] if part else c)[leaf] = value
+    return c
+
+
+def run(c, steps=2, separate=False, params=None, frozen=None):
+    """State, and the metrics of each step."""
+    policy, models_ = trees()
+    params, frozen = params or policy, frozen or models_
+    way = mesh.make(c)
+    net = models.computing(NET, shards=way.blocks)
+    nets = {name: net for name in ("policy", *frozen)}
+    if separate:
+        nets["value"], params = net, params | {"value": frozen["reward"]["params"]}
+    table, _ = rows.prompts(list(desk.prompts("validation")), TOKENIZER, 80)
+    batch_at = batches(table, c.batch_size, 80, seed=0, shards=way.shards)
+    if c.data.pretrain:
+        demos, _ = rows.demos(list(desk.demos(n=32)), TOKENIZER, 80)
+        batch_at = mixed(batch_at, batches(demos, c.batch_size, 80, seed=0, shards=way.shards))
+    algorithm = MAKE[c.algorithm](c, nets)
+    state = way.place(algorithm.init(jax.random.key(1), params))
+    step, told = way.update(one_step(algorithm.step)), []
+    for at in range(steps):
+        state, metrics = step(state, way.place(frozen), hparams(c), way.deal(batch_at(at)), jax.random.key(2))
+        told.append({name: float(mean.value) for name, mean in metrics.items()})
+    return state, told
+
+
+def close(a, b, tolerance=1e-5):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance), a, b)
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_at_lr_0_the_ratio_stays_1_and_the_kl_0(name):
+    policy, frozen = trees()
+    state, told = run(recipe(name, optim__lr=0.0), frozen=frozen | {"reference": policy})
+    for metrics in told:
+        assert abs(metrics["policy/ratio"] - 1) < 1e-5
+        assert metrics["policy/clip_fraction"] == 0
+        assert abs(metrics["kl"]) < 1e-5
+        assert metrics["mismatch"] < 1e-4
+    close(state.params["params"]["layers"], policy["params"]["layers"], 0)
+    assert int(state.step) == 2
+    assert told[0]["score"] != told[1]["score"]  # every step draws samples of its own
+
+
+@pytest.mark.parametrize(
+    ("name", "parallel", "sizes"),
+    [("ppo", "jit", (2, 2, 2)), ("ppo", "pmap", (8, 1, 1)), ("rloo", "jit", (8, 1, 1))],
+)
+def test_eight_devices_are_one(name, parallel, sizes):
+    settings = {"data__pretrain": "prefjax.worlds.desk:demos()", "rl__pretrain_coef": 1.0} if name == "ppo" else {}
+    one = run(recipe(name, mesh__data=1, **settings))
+    many = run(
+        recipe(name, parallel=parallel, mesh__data=sizes[0], mesh__fsdp=sizes[1], mesh__tensor=sizes[2], **settings)
+    )
+    close(many[0].params, one[0].params)
+    for a, b in zip(many[1], one[1], strict=True):
+        extremes = [name for name in a if name.startswith("mismatch")]  # of each device
+        close(
+            {k: v for k, v in a.items() if k not in extremes}, {k: v for k, v in b.items() if k not in extremes}, 2e-4
+        )
+
+
+def test_microbatches_change_nothing():
+    whole, parts = (run(recipe(optim__accumulate=k, rl__minibatches=2)) for k in (1, 4))
+    close(parts[0].params, whole[0].params)
+
+
+def test_the_critic_is_a_model_of_its_own_or_a_head_of_the_policy():
+    apart, shared = run(recipe(), separate=True)[0], run(recipe())[0]
+    _, frozen = trees()
+    assert "score_head" in shared.params["params"] and "value" not in shared.params
+    start = frozen["reward"]["params"]["score_head"]["kernel"]
+    assert apart.params["value"]["score_head"]["kernel"].shape == start.shape
+    assert not np.array_equal(apart.params["value"]["score_head"]["kernel"], start)  # it started there, and learnt
+    assert "score_head" not in apart.params["params"]
+
+
+def test_the_critic_warms_up_alone():
+    policy, _ = trees()
+    state, _ = run(recipe(rl__critic_warmup=1), steps=1, separate=True)
+    close(state.params["params"], policy["params"], 0)
+    state, _ = run(recipe(rl__critic_warmup=1), steps=2, separate=True)
+    assert not np.array_equal(state.params["params"]["norm"]["scale"], policy["params"]["norm"]["scale"])
+
+
+def test_the_price_of_a_nat_follows_the_kl():
+    state, told = run(recipe(rl__kl_target=1e-3, rl__kl_horizon=100.0))
+    assert told[0]["kl"] > 2e-3  # far beyond the target: the most it can rise, by a fifth of batch / horizon
+    np.testing.assert_allclose(told[1]["kl_coef"] / told[0]["kl_coef"], 1 + 0.2 * 8 / 100, rtol=1e-6)
+    np.testing.assert_allclose(state.carry["kl_scale"], (1 + 0.2 * 8 / 100) ** 2, rtol=1e-6)
+
+
+def rollout(stopped=(True, False)):
+    """Two rows of a prompt token and two response tokens."""
+    mask = jnp.array([[False, True, True]] * 2)
+    sequences = Sequences(jnp.zeros((2, 3), jnp.int32), jnp.ones((2, 3), bool), mask)
+    logps, ref_logps = jnp.array([[0.0, -1.0, -2.0]] * 2), jnp.array([[0.0, -1.5, -1.0]] * 2)
+    values = jnp.array([[0.0, 0.1, 0.2]] * 2)
+    weight = jnp.ones(2)
+    return Rollout(
+        sequences, logps, ref_logps, values, jnp.array([5.0, 7.0]), jnp.array([1.0, 2.0]), jnp.array(stopped), weight
+    )
+
+
+def credit(name, monkeypatch, **settings):
+    """Advantages and returns that an algorithm assigns to `rollout()`, before they are whitened."""
+    c, seen = recipe(name, **settings), {}
+    stub = SimpleNamespace(_replace=lambda **parts: None, init=None)
+    monkeypatch.setattr(on_policy, "make", lambda config, nets, credit, critic=None: seen.update(credit=credit) or stub)
+    MAKE[name](c, {"policy": NET, "reference": NET})
+    return seen["credit"](rollout(), jnp.float32(0.1), hparams(c), {"baseline": (jnp.float32(0), jnp.float32(0))})[:2]
+
+
+def test_ppo_pays_the_score_at_the_end_and_the_kl_at_every_token(monkeypatch):
+    advantages, returns = credit("ppo", monkeypatch, rl__lam=1.0, rl__truncated="keep")
+    first, last = -0.1 * (-1 + 1.5), -0.1 * (-2 + 1)
+    np.testing.assert_allclose(returns[:, 1], [first + last + 1, first + last + 2], rtol=1e-6)
+    np.testing.assert_allclose(advantages[:, 1:], returns[:, 1:] - jnp.array([[0.1, 0.2]]), rtol=1e-6)
+    assert not advantages[:, 0].any()
+
+
+def test_what_was_cut_may_be_worth_what_the_critic_expects(monkeypatch):
+    _, returns = credit("ppo", monkeypatch, rl__lam=1.0, rl__truncated="bootstrap", rl__gamma=0.5)
+    last = -0.1 * (-2 + 1)
+    np.testing.assert_allclose(returns[:, 2], [last + 1, last + 0.5 * 7], rtol=1e-6)  # not its score
+
+
+def test_groups_compare_whole_scores(monkeypatch):
+    scores = jnp.array([1.0, 2.0]) - 0.1 * (-1 + 1.5 - 2 + 1)
+    advantages, returns = credit("rloo", monkeypatch)
+    np.testing.assert_allclose(advantages[:, 1:], jnp.array([[-1.0, -1.0], [1.0, 1.0]]), atol=1e-6)
+    np.testing.assert_allclose(returns[:, 1], scores, rtol=1e-6)
+    advantages, _ = credit("grpo", monkeypatch)
+    np.testing.assert_allclose(advantages[:, 2], [-1, 1], rtol=1e-5)
+    advantages, returns = credit("reinforce", monkeypatch, rl__kl_in="loss", rl__kl="k2")
+    np.testing.assert_allclose(advantages[:, 2], [1, 2], rtol=1e-6)  # the first baseline is 0
+
+
+@pytest.mark.parametrize(("truncated", "shift", "scored"), [("keep", 0, 1), ("penalise", -3, 1), ("mask", 0, 0)])
+def test_truncated_completions(truncated, shift, scored):
+    """With two tokens an untrained model never stops, and all are truncated."""
+    settings = {"rollout__max_new": 2, "rl__penalty": 3.0, "rl__lam": 1.0}
+    (_, told), (_, kept) = (run(recipe(rl__truncated=kind, **settings), steps=1) for kind in (truncated, "keep"))
+    assert told[0]["stopped"] == 0
+    assert told[0]["score"] == pytest.approx(kept[0]["score"])  # the score that is logged is the reward's own
+    if scored:
+        assert told[0]["value/return"] == pytest.approx(kept[0]["value/return"] + shift, abs=1e-4)
+    else:
+        assert told[0]["policy/ratio"] == 0  # no token counts
+
+
+def test_rewards_of_texts_see_the_records_they_answer():
+    c = recipe(reward="text(function='prefjax.worlds.desk:judge', key='gold')")
+    _, told = run(c, steps=1)
+    _, many = run(recipe(reward=c.reward, mesh__data=8), steps=1)
+    assert told[0]["score"] == pytest.approx(many[0]["score"]) != 0
+
+
+def test_a_sampler_that_is_not_the_trainer_stops_the_run():
+    algorithm = MAKE["ppo"](recipe(), {name: NET for name in ("policy", "reference", "reward")})
+    values = {"train/mismatch": 0.3, "train/mismatch/sampler": -3.2011, "train/mismatch/trainer": -3.5}
+    with pytest.raises(PrefjaxError, match=r"-3\.2011 when it was sampled and -3\.5000"):
+        algorithm.watch(values)
+    algorithm.watch(values | {"train/mismatch": 0.01})
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("ppo", {"reward": ""}, "config.reward is ''"),
+        ("ppo", {"rl__kl": "k4"}, "one of k1, k2, k3"),
+        ("ppo", {"rl__kl_in": "loss"}, "gradient is 0; it should be 'k2'"),
+        ("ppo", {"rl__minibatches": 3}, "divide the 8 samples"),
+        ("ppo", {"rollout__temperature": 0.0}, "above 0"),
+        ("ppo", {"loss": "ppo_policy_loss(per='sequence')"}, "per='sequence'"),
+        ("grpo", {"rollout__n": 1}, "2 or more"),
+        ("rloo", {"rl__truncated": "bootstrap"}, "needs a critic"),
+    ],
+)
+def test_settings_that_make_no_sense(name, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        MAKE[name](recipe(name, **settings), {n: NET for n in ("policy", "reference", "reward")})
+
+
+def test_divergence_is_that_of_the_full_distributions():
+    policy, frozen = trees()
+    tokens = jax.random.randint(jax.random.key(4), (3, 9), 0, TOKENIZER.vocab_size)
+    valid = jnp.ones(tokens.shape, bool)
+    sequences = Sequences(tokens, valid, valid.at[:, :4].set(False))
+    found = models.divergence(NET, policy, NET, frozen["reference"], sequences, 0.7)
+    p, q = (jax.nn.log_softmax(NET.apply(tree, tokens) / 0.7) for tree in (policy, frozen["reference"]))
+    kl, entropy = jnp.sum(jnp.exp(p) * (p - q), axis=-1), -jnp.sum(jnp.exp(p) * p, axis=-1)
+    np.testing.assert_allclose(found.kl[:, 4:], kl[:, 3:-1], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.entropy[:, 4:], entropy[:, 3:-1], rtol=1e-5)
+    np.testing.assert_allclose(found.logps[:, 4:], ops.token_logps(p, tokens)[:, 4:], rtol=1e-4, atol=1e-5)
+    assert not found.kl[:, :4].any()

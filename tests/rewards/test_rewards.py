@@ -1,0 +1,88 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from prefjax import models, rewards
+from prefjax.config import base
+from prefjax.errors import ConfigError
+from prefjax.resolve import terms
+from prefjax.types import Sequences
+from prefjax.worlds import desk
+
+NET = models.llama(vocab=300, width=8, layers=1, heads=2)
+MASK = jnp.array([[False, True, True, True], [False, True, True, False]])
+SEQUENCES = Sequences(jnp.array([[5, 6, 7, 8], [5, 9, 10, 0]]), MASK.at[:, 0].set(True), MASK)
+IDS = jnp.array([1, 0])
+
+
+def make(reward, **trees):
+    c = base()
+    c.reward, c.tokenizer = reward, "prefjax.worlds.desk:tokenizer()"
+    c.data.train = "prefjax.worlds.desk:prompts(split='validation')"
+    return rewards.make(c, dict.fromkeys(trees, NET))
+
+
+def score(reward, **trees):
+    return make(reward, **trees)(trees, SEQUENCES, IDS)
+
+
+def trees(*seeds):
+    return {f"reward{s}": models.init(NET, jax.random.key(s), heads=("score",)) for s in seeds}
+
+
+def lengths(records, texts):
+    return {"characters": [len(text) for text in texts], "first": [None, 1.0]}
+
+
+def test_a_sum_of_parts_each_by_itself():
+    total, parts = score("0.5 * length(target=3) - length(target=2)")
+    np.testing.assert_allclose(parts["length"], [1, 2 / 3], rtol=1e-6)
+    np.testing.assert_allclose(parts["length2"], [0.5, 1], rtol=1e-6)
+    np.testing.assert_allclose(total, 0.5 * parts["length"] - parts["length2"], rtol=1e-6)
+
+
+def test_terms_of_a_sum():
+    assert terms("a()") == [(1.0, "a()")]
+    assert terms("a(k=1) + 0.5 * b() - 2 * c()") == [(1.0, "a(k=1)"), (0.5, "b()"), (-2.0, "c()")]
+    assert terms("mine.module:a(k=1)") == [(1.0, "mine.module:a(k=1)")]
+    assert terms("a() + 0.5 * 'mine.module:b(k=1)'") == [(1.0, "a()"), (0.5, "mine.module:b(k=1)")]
+
+
+def test_ensembles():
+    known = trees(0, 1, 2)
+    each = jnp.stack([score(f"model(name='{name}')", **known)[0] for name in known])
+    names = tuple(known)
+    for combine, expected in {
+        "mean": each.mean(axis=0),
+        "worst": each.min(axis=0),
+        "uncertain": each.mean(axis=0) - 0.5 * each.var(axis=0),
+    }.items():
+        got = score(f"ensemble(names={names}, combine='{combine}')", **known)[0]
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_any_function_of_texts_under_jit_and_vmap():
+    reward = make("text(function='tests_rewards:lengths', key='characters')".replace("tests_rewards", __name__))
+    eager = reward({}, SEQUENCES, IDS)[0]
+    np.testing.assert_array_equal(jax.jit(reward)({}, SEQUENCES, IDS)[0], eager)
+    twice = jax.tree.map(lambda x: jnp.stack([x, x]), (SEQUENCES, IDS))
+    np.testing.assert_array_equal(jax.vmap(lambda s, i: reward({}, s, i)[0])(*twice), jnp.stack([eager, eager]))
+    tokenizer = desk.tokenizer()
+    assert eager.tolist() == [len(tokenizer.decode(ids)) for ids in ([6, 7, 8], [9, 10])]  # no prompt, no padding
+
+
+def test_a_text_without_a_score_is_nan():
+    got = score(f"text(function='{__name__}:lengths', key='first')")[0]
+    np.testing.assert_array_equal(got, [np.nan, 1])
+
+
+def test_what_a_reward_needs_is_named():
+    with pytest.raises(ConfigError, match=r"config.frozen.reward is not set"):
+        make("model()")
+    with pytest.raises(ConfigError, match="'mean', 'worst', 'uncertain'"):
+        make("ensemble(names=('reward0',), combine='best')", **trees(0))
+    with pytest.raises(ConfigError, match="did you mean 'length'"):
+        make("lenght(target=3)")
+    with pytest.raises(jax.errors.JaxRuntimeError, match="one of characters, first"):  # it was found on the way
+        make(f"text(function='{__name__}:lengths')")({}, SEQUENCES, IDS)
