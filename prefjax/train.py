@@ -54,8 +54,9 @@ def setup(config: Any, frozen: Mapping[str, str] | None = None, *, dry: bool = F
         algorithm = reference.follow(algorithm, config, waiting["reference"])
     split = {"microbatches": config.optim.accumulate, "shards": parallel.shards}
     batch_at = batches(rows, config.batch_size, config.data.max_length, config.seed, **split)
+    facts: dict[str, Any] = {"data": counts, "tokenizer": tokenizer.digest, "frozen": dict(frozen)}
     if config.data.pretrain:
-        demos, counts["pretrain"] = load.load(config.data.pretrain, "demos()", tokenizer, config.data.max_length)
+        demos, facts["pretrain"] = load.load(config.data.pretrain, "demos()", tokenizer, config.data.max_length)
         batch_at = mixed(batch_at, batches(demos, config.batch_size, config.data.max_length, config.seed, **split))
     return Setup(
         config=config,

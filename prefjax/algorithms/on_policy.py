@@ -272,7 +272,7 @@ def whole_scores(config: Any, rollout: Rollout, kl_coef: jax.Array) -> jax.Array
 def spread(advantages: jax.Array, scores: jax.Array, rollout: Rollout) -> tuple[jax.Array, jax.Array]:
     """Advantages and returns `[B]` of sequences, as those of each of their tokens `[B, T]`."""
     mask = rollout.sequences.response
-    return tuple(jnp.where(mask, x[:, None], 0.0) for x in (advantages, scores))
+    return jnp.where(mask, advantages[:, None], 0.0), jnp.where(mask, scores[:, None], 0.0)
 
 
 def shift(after: jax.Array) -> jax.Array:

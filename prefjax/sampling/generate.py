@@ -2,12 +2,13 @@
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from prefjax import ops
-from prefjax.models.transformer import Transformer
+from prefjax.models.transformer import Cache, Transformer
 from prefjax.types import Params, Sequences
 
 
@@ -74,10 +75,10 @@ def generate(
 
     # Prompts move to the right edge, so that every row writes the same slot of the cache.
     cache = model.empty_cache(len(tokens), width + max_new)
-    logits, cache = model.apply(params, *_align_right(tokens, lengths), cache, method="extend")
+    prompts: Any = model.apply(params, *_align_right(tokens, lengths), cache, method="extend")
+    logits, cache = prompts
     tokens, lengths, logits = (jnp.repeat(x, n, axis=0) for x in (tokens, lengths, logits))
-    keys, values = (jnp.repeat(x, n, axis=1) for x in (cache.keys, cache.values))
-    cache = cache._replace(keys=keys, values=values, valid=jnp.repeat(cache.valid, n, axis=0))
+    cache = _copies(cache, n)
     response, logps = jnp.zeros((rows, max_new), jnp.int32), jnp.zeros((rows, max_new), jnp.float32)
     state = (jnp.int32(0), jnp.zeros(rows, bool), jnp.zeros(rows, jnp.int32), response, logps, logits, cache)
     _, _, count, response, logps, _, _ = jax.lax.while_loop(going, advance, state)
@@ -110,6 +111,12 @@ def _categorical(key, logits):
     first, second = jax.random.split(key)
     block = jax.random.categorical(first, jax.nn.logsumexp(blocks, axis=-1))
     return block * size + jax.random.categorical(second, blocks[block])
+
+
+def _copies(cache: Cache, n: int) -> Cache:
+    """The cache of every row, `n` times in a row."""
+    keys, values = (jnp.repeat(x, n, axis=1) for x in (cache.keys, cache.values))
+    return Cache(keys, values, jnp.repeat(cache.valid, n, axis=0), cache.length)
 
 
 def _align_right(tokens, lengths):
