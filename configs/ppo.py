@@ -1,0 +1,38 @@
+"""PPO on prompts of the desk world: policy, reference and critic start from the SFT model and the reward model.
+
+    prefjax train --config=configs/ppo.py[:seed] --workdir=runs/ppo --config.model=runs/sft \
+        --config.frozen.reward=runs/reward
+
+The argument is the seed of the run.
+"""
+
+from ml_collections import ConfigDict
+
+from prefjax.config import base
+
+
+def get_config(seed: str = "0") -> ConfigDict:
+    c = base()
+    c.seed = int(seed)
+    c.steps = 60
+    c.batch_size = 64
+    c.log_every = 5
+    c.algorithm = "ppo"
+    c.loss = "ppo_policy_loss(epsilon=0.2)"
+    c.reward = "model()"
+    c.model = "runs/sft"
+    c.frozen.reference = c.get_ref("model")
+    c.frozen.reward = "runs/reward"
+    c.trained.value = c.frozen.get_ref("reward")
+    c.data.train = "prefjax.worlds.desk:prompts(split='train')"
+    c.data.rows = "prompts()"
+    c.data.max_length = 80
+    c.rollout.max_new = 48
+    c.rl.kl_coef = 0.05
+    c.optim.lr = 2e-4
+    c.optim.schedule = "linear(warmup=3)"
+    c.evals.answers = (
+        "samples(source=\"prefjax.worlds.desk:prompts(split='validation')\", "
+        "judge='prefjax.worlds.desk:judge', max_new=48)"
+    )
+    return c
