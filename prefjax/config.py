@@ -1,8 +1,8 @@
 """Every setting of a run, in one place, with its default.
 
 A recipe in `configs/` starts from `base()` and changes what it is about. Plug-ins are call strings (see `resolve`);
-all else are plain leaves. Floats under `optim` and the numbers of `loss`, `reference`, `optim.tx` and `optim.schedule`
-are traced.
+all else are plain leaves. Floats under `optim`, `rollout` and `rl` and the numbers of the losses, `reference`, `optim.tx`
+and `optim.schedule` are traced.
 """
 
 from typing import Any
@@ -32,11 +32,11 @@ def base() -> ConfigDict:
     c.frozen = ConfigDict()  # name -> reference: c.frozen.reference = c.model
     c.reference = "frozen"  # how frozen.reference is used: "frozen", "cached" on disk, or moving: "sync(alpha=0.01)"
     c.cache = ""  # folder of cached log-probs; empty: $PREFJAX_CACHE, else ~/.cache/prefjax
-
     c.trained = ConfigDict()  # name -> reference of a model trained beside the policy: c.trained.value
 
     c.data = ConfigDict()
     c.data.train = ""  # a source: "pairs(path='pairs.jsonl')", "prefjax.worlds.desk:pairs(n=4000)"
+    c.data.pretrain = ""  # source of demonstrations mixed into on-policy updates
     c.data.rows = "pairs()"  # what the algorithm eats: "pairs()", "demos()", "prompts()"
     c.data.max_length = 256  # tokens of prompt and response; longer rows are dropped and counted
 
@@ -109,7 +109,8 @@ def numbers(config: Any) -> dict[str, float]:
     }
     if is_call(config.reference):
         calls["reference"] = resolve(config.reference, "prefjax.reference")
-    flat = {f"optim.{name}": value for name, value in config.optim.items() if isinstance(value, float)}
+    floats = ((f"{part}.{name}", value) for part in PARTS for name, value in config[part].items())
+    flat = {path: value for path, value in floats if isinstance(value, float)}
     return flat | {f"{path}.{name}": value for path, call in calls.items() for name, value in call.numbers.items()}
 
 

@@ -92,7 +92,7 @@ def _time(run: Setup, step: Any, batch: Any, key: jax.Array) -> str:
         state, metrics = step(state, run.frozen, run.hparams, batch, key)
         jax.block_until_ready(metrics)
         seconds.append(time.perf_counter() - start)
-    each, tokens = sum(seconds[1:]) / 2, int(batch.sequences.valid.sum())
+    each, tokens = sum(seconds[1:]) / 2, int(getattr(batch, "sequences", batch).valid.sum())
     total = datetime.timedelta(seconds=round(each * run.config.steps))
     rows = {
         "a step": f"{each:10.3f} s",

@@ -44,7 +44,11 @@ def check(config: Any, nets: models.Models) -> None:
             f"config.reference is {config.reference!r} and config.frozen.reference is not set; it should be a model: "
             "c.frozen.reference = c.model"
         )
-    if "ref_logps" not in inspect.signature(resolve(config.loss, "prefjax.losses").function).parameters:
+    measured = config.reference != "cached" and config.reward  # the KL of samples, whatever the loss
+    if (
+        not measured
+        and "ref_logps" not in inspect.signature(resolve(config.loss, "prefjax.losses").function).parameters
+    ):
         raise ConfigError(
             f"config.reference is {config.reference!r} and config.loss {config.loss!r} takes no ref_logps; "
             "config.reference should be 'frozen'"
@@ -90,12 +94,13 @@ def follow(algorithm: Algorithm, config: Any, start: Params) -> Algorithm:
     def step(state, frozen, hparams, batch, key):
         old = state.carry["reference"]
         state, metrics = algorithm.step(state, frozen | {"reference": old}, hparams, batch, key)
-        new = rule.function(old, state.params, state.step, **rule.words, **keywords(hparams, "reference"))
+        policy = {"params": {name: state.params["params"][name] for name in old["params"]}}  # no head for scores
+        new = rule.function(old, policy, state.step, **rule.words, **keywords(hparams, "reference"))
         finite = metrics["finite"].total == metrics["finite"].weight
         moving = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, old)
         return state._replace(carry=state.carry | {"reference": moving}), metrics
 
-    return Algorithm(init, step)
+    return algorithm._replace(init=init, step=step)
 
 
 def cached(

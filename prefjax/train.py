@@ -38,7 +38,9 @@ def setup(config: Any, frozen: Mapping[str, str] | None = None, *, dry: bool = F
     frozen = frozen or {name: pin(reference) for name, reference in config.frozen.items()}
     loaded = {name: read(reference) for name, reference in frozen.items()}
     policy, params = new_policy(config, tokenizer) if is_call(config.model) else read(pin(config.model))
-    nets = {"policy": policy} | {name: net for name, (net, _) in loaded.items()}
+    beside = {name: read(pin(reference)) for name, reference in config.trained.items()}
+    params = params | {name: tree["params"] for name, (_, tree) in beside.items()}
+    nets = {"policy": policy} | {name: net for name, (net, _) in (loaded | beside).items()}
     check_fit(nets, tokenizer, config.data.max_length)
     nets = {n: models.computing(net, config.dtype, config.remat, parallel.blocks) for n, net in nets.items()}
     rows, counts = load.load(config.data.train, config.data.rows, tokenizer, config.data.max_length)
@@ -54,7 +56,6 @@ def setup(config: Any, frozen: Mapping[str, str] | None = None, *, dry: bool = F
         algorithm = reference.follow(algorithm, config, waiting["reference"])
     split = {"microbatches": config.optim.accumulate, "shards": parallel.shards}
     batch_at = batches(rows, config.batch_size, config.data.max_length, config.seed, **split)
-    facts: dict[str, Any] = {"data": counts, "tokenizer": tokenizer.digest, "frozen": dict(frozen)}
     if config.data.pretrain:
         demos, facts["pretrain"] = load.load(config.data.pretrain, "demos()", tokenizer, config.data.max_length)
         batch_at = mixed(batch_at, batches(demos, config.batch_size, config.data.max_length, config.seed, **split))
@@ -138,7 +139,7 @@ def fit(run: Setup, evals: dict[str, Callable], record: Record) -> TrainState:
     """The loop over steps: update, and log, evaluate and save when due."""
     config, key = run.config, jax.random.key(run.config.seed)
     host.give_back_after_compiling()
-    step, meter = run.parallel.update(one_step(run.algorithm.step)), Meter(record)
+    step, meter = run.parallel.update(one_step(run.algorithm.step)), Meter(record, run.algorithm.watch)
     state = run.parallel.place(run.algorithm.init(key, run.params))
     with checkpoint.Checkpoints(record.workdir, config.keep) as checkpoints:
         state, cut = checkpoints.restore(state)

@@ -17,6 +17,7 @@ FLOORS = [
         "sampling",
         "data",
         "worlds",
+        "rewards",
         "config",
         "processes",
         "mesh",
