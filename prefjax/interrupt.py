@@ -21,7 +21,7 @@ def handled() -> Generator[None]:
         global _asked
         del frame
         if _asked is not None:
-            os._exit(128 + number)
+            return os._exit(128 + number)
         _asked = number
         if not _deferring:
             raise Interrupted(number)
