@@ -47,12 +47,8 @@ def joined(coordinator: str, count: int | None = None, index: int | None = None)
     try:
         yield
     except BaseException as error:  # a normal exit would wait for the others, and they for this one
-        known = isinstance(error, PrefjaxError | KeyboardInterrupt)
-        print(
-            f"prefjax: process {jax.process_index()}: {error or 'interrupted'}" if known else traceback.format_exc(),
-            file=sys.stderr,
-        )
-        sys.stderr.flush()
+        told = str(error) if isinstance(error, PrefjaxError) else traceback.format_exc()
+        print(f"prefjax: process {jax.process_index()}: {told}", file=sys.stderr, flush=True)
         os._exit(getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1))
 
 
