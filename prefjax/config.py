@@ -1,8 +1,8 @@
 """Every setting of a run, in one place, with its default.
 
 A recipe in `configs/` starts from `base()` and changes what it is about. Plug-ins are call strings (see `resolve`);
-all else are plain leaves. Floats under `optim`, `rollout` and `rl` and the numbers of the losses, `reference`, `optim.tx`
-and `optim.schedule` are traced.
+all else are plain leaves. Floats under `optim`, `rollout` and `rl` and the numbers of the losses, of `reference`,
+`optim.tx` and `optim.schedule` are traced.
 """
 
 from typing import Any
@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 from prefjax.errors import ConfigError
 from prefjax.resolve import is_call, resolve
 
-PARTS = ("optim", "rollout", "rl")  # of a config, whose floats are traced
 _FLOAT32_MAX = 3.4028234663852886e38
 
 
@@ -98,18 +97,21 @@ def base() -> ConfigDict:
 def numbers(config: Any) -> dict[str, float]:
     """The numbers of a config that reach the step as traced scalars, flat, under their paths.
 
-    They are the floats of `PARTS` and the numbers of the call strings: `loss.beta` is the keyword `beta` of the
-    call in `config.loss`. Runs that differ in nothing else are one compiled program.
+    They are the floats of `config.optim` and the numbers of the call strings: `loss.beta` is the keyword `beta` of the
+    call in `config.loss`. With a reward they are those of `config.rollout` and `config.rl` too. Runs that differ in nothing else are one compiled program.
     """
     calls = {
         "loss": resolve(config.loss, "prefjax.losses"),
-        "value_loss": resolve(config.value_loss, "prefjax.losses"),
         "optim.tx": resolve(config.optim.tx, "optax"),
         "optim.schedule": resolve(config.optim.schedule, "prefjax.optim"),
     }
     if is_call(config.reference):
         calls["reference"] = resolve(config.reference, "prefjax.reference")
-    floats = ((f"{part}.{name}", value) for part in PARTS for name, value in config[part].items())
+    parts = ["optim"]
+    if config.reward:
+        parts += ["rollout", "rl"]
+        calls["value_loss"] = resolve(config.value_loss, "prefjax.losses")
+    floats = ((f"{part}.{name}", value) for part in parts for name, value in config[part].items())
     flat = {path: value for path, value in floats if isinstance(value, float)}
     return flat | {f"{path}.{name}": value for path, call in calls.items() for name, value in call.numbers.items()}
 

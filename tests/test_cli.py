@@ -116,7 +116,8 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(workdir, tmp_path, capsys)
     out = capsys.readouterr().out
     assert '"loss": "dpo_loss(beta=0.5)"' in out
     assert "params/embed/embedding" in out
-    assert "one step in all" in out
+    assert "a device, in all" in out
+    assert "tokens, prompts included" in out
     assert not (tmp_path / "run").exists()
 
 
