@@ -55,6 +55,7 @@ def _memory(step: Any, state: Any, frozen: Any, batch: Any) -> str:
     and the compiled step, and will hold besides them the state, the step's temporaries and the next batch; compiling
     may need more than a step, and a checkpoint is written from a copy of the state. Evaluations are not counted.
     """
+    devices = len(jax.tree.leaves(batch)[0].sharding.addressable_devices)  # of this process
     state, params, frozen, batch = map(_size, (state, state.params, frozen, batch))
     unused = step.output_size_in_bytes - step.alias_size_in_bytes  # returned, beside the state given
     parts = {
@@ -70,7 +71,6 @@ def _memory(step: Any, state: Any, frozen: Any, batch: Any) -> str:
     if jax.default_backend() != "cpu":
         parts["the process, on the host"] = most
     elif most:
-        devices = jax.local_device_count()
         parts["runtime and programs"] = now - devices * (frozen + batch)
         step_takes = devices * (2 * state + batch + step.temp_size_in_bytes + unused)
         parts["the process, at its peak"] = max(most + devices * state, now + step_takes)
