@@ -3,6 +3,7 @@
 A step eats `Prompts`. It samples, scores, assigns credit and updates in one compiled program.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -95,6 +96,9 @@ def check(config: Any, nets: models.Models) -> None:
     """Raises ConfigError for settings of `config.rl` that contradict each other."""
     rl, rows = config.rl, config.batch_size * config.rollout.n
     wrong = {
+        f"reward is {config.reward!r}; it should be a call such as 'model()', with config.frozen.reward set": (
+            not config.reward
+        ),
         f"frozen.reference is not set; it should be the model that the KL is measured to: {config.model!r}": (
             "reference" not in nets
         ),
@@ -122,8 +126,9 @@ def check(config: Any, nets: models.Models) -> None:
 
 def _roller(config: Any, nets: models.Models, critic: Critic | None) -> Callable:
     """(state, frozen, hparams, prompts, key) -> (Rollout, metrics)."""
-    policy, eos = nets["policy"], load.tokenizer(config.tokenizer or config.model).eos_id
-    reward, n = rewards.make(config, nets), config.rollout.n
+    policy, n, tokenizer = nets["policy"], config.rollout.n, load.tokenizer(config.tokenizer or config.model)
+    records = functools.cache(lambda: load.records(config.data.train))
+    reward, eos = rewards.make(config.reward, nets, tokenizer, records), tokenizer.eos_id
 
     def roll(state, frozen, hparams, batch, key):
         temperature, rows = hparams["rollout.temperature"], len(batch.tokens) * n

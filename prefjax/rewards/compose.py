@@ -1,13 +1,10 @@
 """A reward from its call string: a weighted sum of named parts, each logged apart."""
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 
-from prefjax.data import load
-from prefjax.errors import ConfigError
 from prefjax.resolve import parse, resolve, terms
 from prefjax.types import Frozen, Sequences
 
@@ -19,31 +16,29 @@ class Context(NamedTuple):
 
     nets: dict[str, Any]  # name -> model
     tokenizer: Any
-    records: Callable[[], list[dict[str, Any]]]  # those that ids index; read when first asked for
+    records: Callable[[], Sequence[dict[str, Any]]]  # those that ids index; read when first asked for
 
 
 def make(
-    config: Any, nets: dict[str, Any], source: str = ""
+    text: str, nets: dict[str, Any], tokenizer: Any, records: Callable[[], Sequence[dict[str, Any]]]
 ) -> Callable[[Frozen, Sequences, jax.Array], tuple[jax.Array, dict[str, jax.Array]]]:
-    """The reward named by `config.reward`.
+    """The reward that a text names: a call of this package, or a weighted sum of calls.
 
     Args:
-      config: of the run.
+      text: such as "model()", or "model() + 0.2 * length(target=20)".
       nets: the models of the run.
-      source: call string of the records that ids index; by default the training data.
+      tokenizer: of the rows.
+      records: returns those that ids index; called when they are first asked for.
 
     Returns:
       (frozen, sequences, ids) -> (the sum `[B]`, the parts before they are weighted {name: `[B]`}).
 
     Raises:
-      ConfigError: no such reward, or it needs a model that the run does not have.
+      ConfigError: no such reward, or it needs a model that is not there.
     """
-    if not config.reward:
-        raise ConfigError("config.reward is ''; it should be a call such as 'model()', with c.frozen.reward set")
-    records = functools.cache(lambda: load.records(source or config.data.train))
-    context = Context(nets, load.tokenizer(config.tokenizer or config.model), records)
+    context = Context(nets, tokenizer, records)
     parts: dict[str, tuple[float, Score]] = {}
-    for weight, call in terms(config.reward):
+    for weight, call in terms(text):
         name = parse(call)[0].rpartition(":")[2]
         if name in parts:
             name = f"{name}{sum(other.startswith(name) for other in parts) + 1}"

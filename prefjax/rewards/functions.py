@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from prefjax.errors import ConfigError, DataError
 from prefjax.resolve import resolve
@@ -13,13 +14,26 @@ from prefjax.rewards.compose import Context, Score
 
 
 def model(run: Context, *, name: str = "reward") -> Score:
-    """A trained reward model: `config.frozen.<name>`, read at the last token of a row."""
-    net = _net(run, name)
-    return lambda frozen, sequences, ids: net.apply(frozen[name], sequences.tokens, sequences.valid, method="score")
+    """A trained reward model: `frozen.<name>` of the config, read at the last token of a row."""
+    if name not in run.nets:
+        raise ConfigError(f"frozen.{name} is not set; it should be a reward model")
+    net = run.nets[name]
+
+    @jax.jit
+    def score(frozen, sequences, ids):
+        del ids
+        if "score_head" not in frozen[name]["params"]:
+            raise ConfigError(f"frozen.{name} has no score head; it should be a reward model")
+        longest, positions = sequences.tokens.shape[-1], net.config.positions
+        if longest > positions:
+            raise ConfigError(f"frozen.{name} has {positions} positions, and rows have {longest}: lower max_new")
+        return net.apply(frozen[name], sequences.tokens, sequences.valid, method="score")
+
+    return score
 
 
 def ensemble(run: Context, *, names: Sequence[str], combine: str = "mean", spread: float = 0.5) -> Score:
-    """Several reward models: `config.frozen.<name>` for each of `names`.
+    """Several reward models: `frozen.<name>` of the config for each of `names`.
 
     Args:
       run: the context.
@@ -47,9 +61,10 @@ def length(run: Context, *, target: int) -> Score:
 
 
 def text(run: Context, *, function: str, key: str = "") -> Score:
-    """Any Python function of texts, called from the compiled step through `jax.pure_callback`.
+    """Any Python function of texts, called from a compiled step through `jax.pure_callback`.
 
-    The device waits for it, and the program cannot be kept in the persistent compilation cache.
+    The device waits for it, and the program cannot be kept in the persistent compilation cache. Where nothing is
+    compiled it is simply called.
 
     Args:
       run: the context.
@@ -70,14 +85,10 @@ def text(run: Context, *, function: str, key: str = "") -> Score:
         return np.array([np.nan if value is None else value for value in found], np.float32)
 
     def score(frozen, sequences, ids):
-        like = jax.ShapeDtypeStruct(ids.shape, jnp.float32)
         arrays = sequences.tokens, sequences.response, ids
+        if not any(isinstance(x, Tracer) for x in arrays):  # what the function raises arrives as it is
+            return jnp.asarray(on_host(*map(np.asarray, arrays)))
+        like = jax.ShapeDtypeStruct(ids.shape, jnp.float32)
         return jax.pure_callback(lambda *x: on_host(*map(np.asarray, x)), like, *arrays, vmap_method="sequential")
 
     return score
-
-
-def _net(run: Context, name: str) -> Any:
-    if name not in run.nets:
-        raise ConfigError(f"config.frozen.{name} is not set; it should be a reward model")
-    return run.nets[name]

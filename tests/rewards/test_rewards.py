@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from prefjax import models, rewards
-from prefjax.config import base
-from prefjax.errors import ConfigError
+from prefjax.errors import ConfigError, DataError
 from prefjax.resolve import terms
 from prefjax.types import Sequences
 from prefjax.worlds import desk
@@ -17,10 +16,7 @@ IDS = jnp.array([1, 0])
 
 
 def make(reward, **trees):
-    c = base()
-    c.reward, c.tokenizer = reward, "prefjax.worlds.desk:tokenizer()"
-    c.data.train = "prefjax.worlds.desk:prompts(split='validation')"
-    return rewards.make(c, dict.fromkeys(trees, NET))
+    return rewards.make(reward, dict.fromkeys(trees, NET), desk.tokenizer(), lambda: desk.prompts("validation"))
 
 
 def score(reward, **trees):
@@ -78,11 +74,26 @@ def test_a_text_without_a_score_is_nan():
 
 
 def test_what_a_reward_needs_is_named():
-    with pytest.raises(ConfigError, match=r"config.frozen.reward is not set"):
+    with pytest.raises(ConfigError, match=r"frozen.reward is not set"):
         make("model()")
     with pytest.raises(ConfigError, match="'mean', 'worst', 'uncertain'"):
         make("ensemble(names=('reward0',), combine='best')", **trees(0))
     with pytest.raises(ConfigError, match="did you mean 'length'"):
         make("lenght(target=3)")
+    with pytest.raises(ConfigError, match="frozen.reward has no score head"):
+        score("model()", reward=models.init(NET, jax.random.key(0)))
+
+
+def test_what_a_function_of_texts_raises_is_told():
+    reward = make(f"text(function='{__name__}:lengths')")
+    with pytest.raises(DataError, match="one of characters, first"):
+        reward({}, SEQUENCES, IDS)
     with pytest.raises(jax.errors.JaxRuntimeError, match="one of characters, first"):  # it was found on the way
-        make(f"text(function='{__name__}:lengths')")({}, SEQUENCES, IDS)
+        jax.jit(reward)({}, SEQUENCES, IDS)
+
+
+def test_a_reward_model_has_to_have_room():
+    short = models.llama(vocab=300, width=8, layers=1, heads=2, positions=3)
+    reward = rewards.make("model()", {"reward": short}, None, lambda: [])
+    with pytest.raises(ConfigError, match="frozen.reward has 3 positions, and rows have 4: lower max_new"):
+        reward({"reward": models.init(short, jax.random.key(0), heads=("score",))}, SEQUENCES, IDS)
