@@ -175,6 +175,17 @@ def _load(path: str, convert: Convert, want: str, bad_rows: int, limit: int | No
         _log.warning("%s: %s", clean(str(path)), ", ".join(f"{n} x {what}" for what, n in others.items()))
 
 
+def chosen(source: str) -> Iterator[Record]:
+    """Demonstrations from any source of pairs: their chosen side, of rankings the first answer."""
+    for record in resolve(source, __name__)():
+        kept = {field: record[field] for field in ("prompt", "slice", "facts", "id", "meta") if field in record}
+        yield kept | {"response": record["chosen"] if "chosen" in record else _first(record["ranking"])}
+
+
+def _first(ranking: list[str | list[str]]) -> str:
+    return ranking[0] if isinstance(ranking[0], str) else ranking[0][0]
+
+
 def split(source: str, part: str, *, fraction: float = 0.1, seed: int = 0) -> Iterator[Record]:
     """A part of any source: `part="held_out"` has about `fraction` of its prompts, `part="train"` the others.
 

@@ -142,6 +142,16 @@ def test_ultrafeedback_grades_by_the_gap(write, gap, grade):
     assert record == GOOD | {"grade": grade, "id": 3, "meta": scores}
 
 
+def test_the_chosen_side_of_pairs_and_the_first_of_rankings_are_demonstrations(tmp_path):
+    rows = [{"prompt": "p", "chosen": "a", "rejected": "b", "slice": "s", "grade": 1}]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text(json.dumps(rows[0]) + "\n")
+    assert list(readers.chosen(f"pairs(path={str(file)!r})")) == [{"prompt": "p", "response": "a", "slice": "s"}]
+    for ranking in (["a", "b"], [["a", "c"], "b"]):
+        file.write_text(json.dumps({"prompt": "p", "ranking": ranking}) + "\n")
+        assert list(readers.chosen(f"pairs(path={str(file)!r})")) == [{"prompt": "p", "response": "a"}]
+
+
 def test_a_split_by_prompt_shares_none_and_does_not_depend_on_order(write):
     records = [{"prompt": f"q{i // 3}", "chosen": f"a{i}", "rejected": "b"} for i in range(600)]
 

@@ -37,7 +37,7 @@ What demonstrations are, in percent (the grammar's own probabilities; caveats av
 """
 
 from prefjax.worlds.desk.judging import Properties, gold, judge, read, terms
-from prefjax.worlds.desk.raters import RATERS, Rater
+from prefjax.worlds.desk.raters import RATERS, Rater, rate
 from prefjax.worlds.desk.sources import demos, pairs, prompts
 from prefjax.worlds.desk.tokens import tokenizer, vocabulary, write_tokenizer
 
@@ -50,6 +50,7 @@ __all__ = [
     "judge",
     "pairs",
     "prompts",
+    "rate",
     "read",
     "terms",
     "tokenizer",

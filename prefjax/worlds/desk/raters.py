@@ -1,12 +1,13 @@
 """Raters with known tastes and known noise."""
 
 import itertools
+import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from prefjax.errors import ConfigError
-from prefjax.worlds.desk.judging import Properties, terms
+from prefjax.worlds.desk.judging import Properties, read, terms
 
 TIE = 0.25  # utilities closer than this look equal to a rater who may say so
 _GRADES = (TIE, 1.5, 3.5)  # a difference of utility beyond each is one grade more
@@ -67,6 +68,21 @@ def preferences(rater: Rater, record: dict[str, Any], properties: Properties) ->
 def looks(rng: np.random.Generator, rater: Rater, utilities, times: int = 1) -> np.ndarray:
     """Noisy utilities `[times, candidates]`: with Gumbel noise their order is Plackett-Luce, of two Bradley-Terry."""
     return np.asarray(utilities) + rng.gumbel(scale=rater.temperature, size=(times, len(utilities)))
+
+
+def rate(
+    records: list[dict[str, Any]], texts: list[str], *, rater: str | Rater = "polite", seed: int = 0
+) -> list[float]:
+    """How much a rater likes each text at one noisy look: of two, which has more is a choice by Bradley-Terry.
+
+    The noise is that of the seed, the prompt and the text, whatever is rated beside it.
+    """
+    who, seen = find(rater), []
+    for record, text in zip(records, texts, strict=True):
+        rng = np.random.default_rng([seed, zlib.crc32(f"{record['prompt']}\n{text}".encode())])
+        utility = sum(preferences(who, record, read(record, text)).values())
+        seen.append(float(looks(rng, who, [utility])[0, 0]))
+    return seen
 
 
 def grade(difference: float) -> int:

@@ -78,3 +78,13 @@ def test_rankings_nest_what_looks_equal():
 def test_an_unknown_rater_is_refused_by_name():
     with pytest.raises(ConfigError, match="one of expert, polite"):
         desk.pairs(rater="nobody")
+
+
+def test_ratings_choose_as_bradley_terry_and_depend_on_prompt_text_and_seed_alone():
+    record = desk.prompts("test")[0]
+    truth, vague = f"It is because {record['facts'][0]}.", "It is because of something."
+    scale = raters.RATERS["random"].temperature
+    seen = np.array([desk.rate([record] * 2, [truth, vague], rater="random", seed=seed) for seed in range(2000)])
+    assert abs((seen[:, 0] > seen[:, 1]).mean() - 0.5) < 4 * np.sqrt(0.25 / 2000)
+    assert abs(seen.std() - scale * np.pi / np.sqrt(6)) < 0.1  # Gumbel
+    assert desk.rate([record], [vague], rater="random", seed=3) == [seen[3, 1]]
