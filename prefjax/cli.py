@@ -17,6 +17,8 @@ usage: prefjax COMMAND [options]
 
   train    train as a config says:  prefjax train --config=configs/dpo.py[:arg] --workdir=DIR [--config.x=y] [--dry_run]
   sample   write completions:       prefjax sample --model=REF --prompt="Why did retries rise?"
+  best-of-n  choose by a reward:    prefjax best-of-n --model=REF --reward=REF_OR_CALL --n=16 --prompt=... [--out=FILE]
+  pairs    from the model itself:   prefjax pairs --model=REF --source=CALL --label=REF_OR_CALL --out=FILE
   export   to a Hugging Face folder: prefjax export --model=REF --out=DIR
   check    judge a pair file:       prefjax check FILE [--layout=demos] [--field prompt=request] [--tokenizer=REF]
   prepare  a TensorFlow dataset:    prefjax prepare --source="pairs(path='pairs.jsonl')" --out=DIR
@@ -156,6 +158,71 @@ def _sample(argv: list[str]) -> None:
         print(f"> {clean(str(row['prompt']))}\n{row['response']}\n")
 
 
+def _best_of_n(argv: list[str]) -> None:
+    parser = _sampling_parser("best-of-n", "Samples n completions of each prompt and keeps the best by a reward.", n=16)
+    parser.add_argument("--reward", required=True, metavar="REF_OR_CALL", help=REWARD_HELP)
+    parser.add_argument("--gold", metavar="REF_OR_CALL", help="another reward: its value at the best by --reward")
+    parser.add_argument("--keep", choices=["best", "above"], default="best", help="or all of at least --threshold")
+    parser.add_argument("--threshold", type=float)
+    parser.add_argument("--finished", action="store_true", help="keep none that is blank or was cut at max_new")
+    parser.add_argument("--texts", action="store_true", help="write the texts of all completions too")
+    parser.add_argument("--out", help="JSON lines, which demos(path=...) reads")
+    options = parser.parse_args(argv)
+    options.frozen = _assignments("--frozen", "NAME=REF", options.frozen)
+
+    from prefjax import commands
+
+    commands.best_of_n(options)
+
+
+def _pairs(argv: list[str]) -> None:
+    parser = _sampling_parser("pairs", "Writes preference pairs: of a model's own completions, or of rewrites.", n=2)
+    parser.add_argument("--label", metavar="REF_OR_CALL", help=REWARD_HELP)
+    parser.add_argument("--judge", metavar="CALL", help="a function (prompt, a, b) -> 'A', 'B', 'tie' or 'invalid'")
+    parser.add_argument("--ranking", action="store_true", help="all n in order, instead of the best against the worst")
+    parser.add_argument("--cut", action="store_true", help="keep completions cut at max_new")
+    parser.add_argument("--rewrites", metavar="FILE", help="instead of a model: rows of a prompt, bad and good")
+    parser.add_argument("--field", action="append", default=[], metavar="OURS=THEIRS", help="chosen=good, prompt=...")
+    parser.add_argument("--out", required=True, help="JSON lines, which jsonl(path=...) reads")
+    options = parser.parse_args(argv)
+    if not (options.model or options.rewrites):
+        raise ConfigError("--model=REF or --rewrites=FILE is needed")
+    options.frozen = _assignments("--frozen", "NAME=REF", options.frozen)
+    options.fields = _assignments("--field", "OURS=THEIRS", options.field)
+
+    from prefjax import commands
+
+    commands.pairs(options)
+
+
+REWARD_HELP = "a reward model, or a call of prefjax.rewards: \"text(function='my.module:score')\", or a sum of calls"
+
+
+def _sampling_parser(command: str, description: str, n: int) -> argparse.ArgumentParser:
+    parser = _parser(command, description)
+    parser.add_argument("--model", required=command != "pairs", help="Hugging Face folder, workdir or workdir@step")
+    parser.add_argument("--prompt", action="append", default=[], help="a prompt; may be given again")
+    parser.add_argument("--source", help="prompts from a source: \"prompts(path='prompts.jsonl')\"")
+    parser.add_argument("--n", type=int, default=n, help=f"completions of each prompt; by default {n}")
+    parser.add_argument("--max_new", type=int, help="tokens of a completion at most; by default what fits, up to 128")
+    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--top_k", type=int)
+    parser.add_argument("--top_p", type=float)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch_size", type=int, default=64, help="completions at a time")
+    frozen = (
+        "a model that the reward names; may be given again: --reward='model() - length(target=20)' --frozen reward=REF"
+    )
+    parser.add_argument("--frozen", action="append", default=[], metavar="NAME=REF", help=frozen)
+    return parser
+
+
+def _assignments(flag: str, form: str, words: list[str]) -> dict[str, str]:
+    if not all("=" in word for word in words):
+        raise ConfigError(f"{flag} takes {form}")
+    return dict(word.split("=", 1) for word in words)
+
+
 def _export(argv: list[str]) -> None:
     parser = _parser(
         "export", "Writes a model as a Hugging Face folder: weights, tokenizer, chat template, stop token."
@@ -228,6 +295,8 @@ def _parser(command: str, description: str) -> argparse.ArgumentParser:
 COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "train": _train,
     "sample": _sample,
+    "best-of-n": _best_of_n,
+    "pairs": _pairs,
     "export": _export,
     "check": _check,
     "prepare": _prepare,
