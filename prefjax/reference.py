@@ -94,13 +94,17 @@ def follow(algorithm: Algorithm, config: Any, start: Params) -> Algorithm:
     def step(state, frozen, hparams, batch, key):
         old = state.carry["reference"]
         state, metrics = algorithm.step(state, frozen | {"reference": old}, hparams, batch, key)
-        policy = {"params": {name: state.params["params"][name] for name in old["params"]}}  # no head for scores
-        new = rule.function(old, policy, state.step, **rule.words, **keywords(hparams, "reference"))
+        new = rule.function(old, _part(state.params, old), state.step, **rule.words, **keywords(hparams, "reference"))
         finite = metrics["finite"].total == metrics["finite"].weight
         moving = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, old)
         return state._replace(carry=state.carry | {"reference": moving}), metrics
 
     return algorithm._replace(init=init, step=step)
+
+
+def _part(tree: Params, like: Params) -> Params:
+    """The leaves of a tree that are in another too: a policy may have a critic beside it."""
+    return {name: _part(tree[name], x) if isinstance(x, dict) else tree[name] for name, x in like.items()}
 
 
 def cached(

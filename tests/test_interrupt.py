@@ -21,7 +21,7 @@ def config():
     c.algorithm, c.loss = "sft", "sft_loss()"
     c.model, c.tokenizer = "llama(width=16, layers=1, heads=2)", "prefjax.worlds.desk:tokenizer()"
     c.data.train, c.data.rows, c.data.max_length = DEMOS, "demos()", 80
-    c.evals.held_out = f"held_out(source={DEMOS!r}, batch_size=32)"
+    c.evals.held_out = f"held_out(source={DEMOS!r}, batch_size=32, allow_overlap=True)"
     return c
 
 

@@ -30,7 +30,7 @@ def get_config(kind):
     c.model, c.data.max_length, c.batch_size, c.mesh.data = "llama(width=16, layers=1, heads=2)", 80, 4, 1
     c.steps, c.log_every, c.checkpoint_every, c.eval_every, c.keep = 12, 2, 3, 6, 1
     c.tokenizer = f"{world}:tokenizer()" if kind == "sft" else ""
-    c.evals.first = f"held_out(source='{world}:{rows}(n=16)', batch_size=16)"
+    c.evals.first = f"held_out(source='{world}:{rows}(n=16)', batch_size=16, allow_overlap=True)"
     c.evals.second = c.evals.first
     if kind == "sft":
         c.evals.second = f"samples(source=\\"{world}:prompts(split='test')\\", limit=4, max_new=8)"

@@ -28,7 +28,7 @@ def get_config(kind):
     if kind == "sft":
         c.algorithm, c.loss = "sft", "sft_loss()"
         c.data.train, c.data.rows = "prefjax.worlds.desk:demos(n=64)", "demos()"
-        c.evals.held_out = "held_out(source='prefjax.worlds.desk:demos(n=20)', batch_size=16)"
+        c.evals.held_out = "held_out(source='prefjax.worlds.desk:demos(n=20)', batch_size=16, allow_overlap=True)"
     else:
         c.frozen.reference = c.get_ref("model")
         c.data.train, c.mesh.data, c.mesh.fsdp = "prefjax.worlds.desk:pairs(n=64)", 2, 2
