@@ -67,7 +67,7 @@ def _train(argv: list[str]) -> None:
         raise ConfigError("--workdir=DIR is needed: the folder of the run")
     alone = not options.coordinator
     with interrupt.handled() if alone else contextlib.nullcontext():
-        if alone:
+        if alone and "jax" not in sys.modules:
             with files.locked(Path(options.workdir)):
                 pass  # a workdir in use is refused before the seconds that jax takes to import
         from prefjax import processes, train

@@ -98,7 +98,8 @@ def numbers(config: Any) -> dict[str, float]:
     """The numbers of a config that reach the step as traced scalars, flat, under their paths.
 
     They are the floats of `config.optim` and the numbers of the call strings: `loss.beta` is the keyword `beta` of the
-    call in `config.loss`. With a reward they are those of `config.rollout` and `config.rl` too. Runs that differ in nothing else are one compiled program.
+    call in `config.loss`. With a reward they are those of `config.rollout` and `config.rl` too. Runs that differ in
+    nothing else are one compiled program.
     """
     calls = {
         "loss": resolve(config.loss, "prefjax.losses"),
