@@ -27,7 +27,7 @@ def base() -> ConfigDict:
     c.model = ""  # a Hugging Face folder, a workdir, workdir@step, or "llama(width=64, layers=2, heads=4)"
     c.tokenizer = ""  # a folder, or a call string; empty: the model's own
     c.dtype = "float32"  # of the computation; parameters and optimizer state stay float32
-    c.remat = False  # recompute activations in the backward pass
+    c.remat = False  # recompute all activations in the backward pass, not only those that cost little
     c.frozen = ConfigDict()  # name -> reference: c.frozen.reference = c.model
     c.reference = "frozen"  # how frozen.reference is used: "frozen", "cached" on disk, or moving: "sync(alpha=0.01)"
     c.cache = ""  # folder of cached log-probs; empty: $PREFJAX_CACHE, else ~/.cache/prefjax

@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8  # malloc.h of glibc
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h of glibc
 
 
 def keep_memory() -> None:
@@ -17,12 +17,7 @@ def keep_memory() -> None:
     """
     mallopt = _glibc("mallopt")
     if mallopt is not None:
-        for parameter, value in (
-            (_M_MMAP_MAX, 0),
-            (_M_TRIM_THRESHOLD, 2**31 - 1),
-            (_M_ARENA_MAX, 1),
-            (_M_TOP_PAD, 2**26),
-        ):
+        for parameter, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 2**26)):
             mallopt(parameter, value)
 
 

@@ -53,7 +53,7 @@ def computing(model: Transformer, dtype: str = "float32", remat: bool = False, s
     Args:
       model: any.
       dtype: of the computation, "float32" or "bfloat16".
-      remat: whether activations are recomputed in the backward pass.
+      remat: whether the backward pass computes all activations again, rather than only those that cost little.
       shards: blocks in which the rows of a batch are dealt to devices.
     """
     return model.clone(dtype=dtype, remat=remat, shards=shards)

@@ -132,13 +132,15 @@ class Transformer(nn.Module):
 
     config: TransformerConfig
     dtype: str = "float32"  # of the computation
-    remat: bool = False  # recompute the activations of a layer in the backward pass
+    remat: bool = False  # keep nothing of a layer for the backward pass; else the products of its projections are kept
     shards: int = 1  # blocks in which the rows of a batch are dealt to devices
 
     def setup(self):
         c = self.config
         normal = nn.initializers.normal
-        block = nn.remat(Block, prevent_cse=False) if self.remat else Block
+        # What is not kept is computed again: attention, norms and nonlinearities, which cost little.
+        keep = None if self.remat else jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+        block = nn.remat(Block, prevent_cse=False, policy=keep)
         in_axes = (0, *4 * [nn.broadcast])  # of layer, angles, valid, start, packing
         scan = nn.scan(block, {"params": 0}, split_rngs={"params": True}, in_axes=in_axes, length=c.layers)
         self.embed = nn.Embed(c.vocab, c.width, embedding_init=normal(0.02))
