@@ -16,7 +16,8 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--peers", required=True)
 parser.add_argument("--work", default="dpo", choices=["sft", "reward", "dpo"])
 parser.add_argument("--reference", default="frozen", choices=["frozen", "cached"])
-parser.add_argument("--model", default="S")
+parser.add_argument("--model", default="S")  # of the peers, or XS: see tiny.py
+parser.add_argument("--pairs", type=int, default=8)
 parser.add_argument("--dtype", default="fp32", choices=["fp32", "bf16"])
 parser.add_argument("--steps", type=int, default=40)
 parser.add_argument("--skip", type=int, default=5)
@@ -24,6 +25,9 @@ options = parser.parse_args()
 
 sys.path.insert(0, options.peers)
 import common  # noqa: E402  (the peers' own workload)
+import tiny  # noqa: E402
+
+tiny.add_to(common)
 
 from prefjax import host  # noqa: E402
 
@@ -40,7 +44,7 @@ from prefjax.data.rows import Rows  # noqa: E402
 from prefjax.resolve import resolve  # noqa: E402
 from prefjax.train import one_step, prefetch  # noqa: E402
 
-BATCH = 16 if options.work == "sft" else 8  # documents or pairs a step, as the peers
+BATCH = 16 if options.work == "sft" else options.pairs  # documents or pairs a step, as the peers
 LOSSES = {"sft": "sft_loss()", "reward": "bradley_terry_loss()", "dpo": "dpo_loss(beta=0.1)"}
 
 

@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import dpo_storybyte
 from prefjax import models, ops
+from prefjax.data import load
+from prefjax.data.batches import epoch
 from prefjax.errors import ConfigError
 from prefjax.types import Sequences
 
@@ -71,3 +74,58 @@ def test_a_score_head_that_is_there_is_kept():
     params = models.init(MODEL, jax.random.key(0), ("lm", "score"))
     again = models.add_score_head(params, MODEL, jax.random.key(1))
     assert again["params"]["score_head"] is params["params"]["score_head"] and "lm_head" not in again["params"]
+
+
+SOURCES = {
+    "stories260K": "configs.reward_planted:pairs(limit=5)",
+    "storybyte-nano": dpo_storybyte.PAIRS.replace("prompt=", "limit=3, prompt="),
+}
+
+
+@pytest.fixture(scope="module", params=SOURCES)
+def ragged(request, real_data):
+    """A real model with a score head too, and a packed batch of real pairs."""
+    folder = real_data / "models" / request.param
+    model, params = models.load(folder)
+    scored = models.add_score_head(params, model, jax.random.key(0))["params"]
+    positions = model.config.positions
+    rows, _ = load.load(SOURCES[request.param], "pairs()", load.tokenizer(str(folder)), positions)
+    (batch,) = epoch(rows, rows.size, positions)
+    assert rows.size >= 3 and batch.sequences.packing is not None
+    return model, {"params": params["params"] | scored}, batch.sequences
+
+
+def alone(sequences):
+    """Each row by itself, without the padding that longer rows gave it but for a few places, to compile less."""
+    for tokens, valid, response in zip(*(x.reshape(-1, x.shape[-1]) for x in sequences[:3]), strict=True):
+        length = -(-valid.sum() // 64) * 64
+        yield Sequences(*(x[None, :length] for x in (tokens, valid, response)))
+
+
+def padded(sequences, extra, token):
+    """The rows with `extra` more places, and `token` in all that are not theirs."""
+    wider = [np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, extra)]) for x in sequences[:3]]
+    return Sequences(np.where(wider[1], wider[0], token), *wider[1:])
+
+
+def test_logps_of_real_rows_do_not_depend_on_the_batch(ragged):
+    model, params, sequences = ragged
+    logps = jax.jit(lambda rows: models.logps(model, params, rows))
+    expected = np.concatenate([logps(row)[row.response] for row in alone(sequences)])
+    assert len(expected) == sequences.response.sum() and np.all(expected < 0)
+    for rows in (sequences, sequences._replace(packing=None), padded(sequences, 8, 7)):
+        np.testing.assert_allclose(logps(rows)[rows.response], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_scores_of_real_rows_do_not_depend_on_the_batch(ragged):
+    model, params, sequences = ragged
+
+    @jax.jit
+    def score(tokens, valid, response, packing):
+        return model.apply(params, tokens, valid, packing, method="score")
+
+    expected = np.concatenate([score(*row) for row in alone(sequences)]).reshape(-1, 2)
+    assert np.ptp(expected) > 0.1
+    few = Sequences(*(x[:2] for x in sequences[:3]))
+    for rows in (sequences, sequences._replace(packing=None), padded(sequences, 8, 7), few):
+        np.testing.assert_allclose(score(*rows), expected[: len(rows.tokens)], atol=1e-5)
