@@ -7,6 +7,7 @@ believed only while its files have the sha256 written there.
 
 import contextlib
 import hashlib
+import json
 import logging
 import os
 import re
@@ -23,6 +24,7 @@ from prefjax.errors import CheckpointError, DiskError
 from prefjax.processes import is_first
 from prefjax.types import Params, TrainState
 
+MOMENTS = "reward.json"  # of rewards on reference samples, beside the config of a reward model
 _FOLDER = "checkpoints"
 
 _log = logging.getLogger(__name__)
@@ -137,9 +139,37 @@ def load(reference: str) -> tuple[Any, Params]:
       CheckpointError: nothing is there, or not that step, or it is damaged.
     """
     folder, step, ema = split(reference)
+    if not (folder / _FOLDER).is_dir():
+        model, params = models.load(folder)
+        return model, params | _moments(folder, "")
+    step = _step(folder, step)
+    model, params = models.read_config(folder / MODEL_FOLDER), {"params": _params(folder, step, ema)["params"]}
+    return model, params | _moments(folder / MODEL_FOLDER, str(step))
+
+
+def save_moments(reference: str, mean: float, std: float, facts: dict[str, Any]) -> Path:
+    """Stores with a reward model the mean and standard deviation of its rewards on reference samples.
+
+    `load` gives them with its parameters, and its rewards are normalised from then on. Of a workdir they hold for the
+    step that `reference` names.
+
+    Returns:
+      The file.
+    """
+    folder, step, _ = split(reference)
     if (folder / _FOLDER).is_dir():
-        return models.read_config(folder / MODEL_FOLDER), _params(folder, step, ema)
-    return models.load(folder)
+        step, folder = _step(folder, step), folder / MODEL_FOLDER
+    file = folder / MOMENTS
+    known = json.loads(file.read_text()) if file.exists() else {}
+    files.write_json(file, known | {"" if step is None else str(step): {"mean": mean, "std": std, **facts}})
+    return file
+
+
+def _moments(folder: Path, step: str) -> Params:
+    """The collection "moments" of a reward model; nothing where none are stored."""
+    file = folder / MOMENTS
+    found = json.loads(file.read_text()).get(step) if file.exists() else None
+    return {"moments": {name: np.float32(found[name]) for name in ("mean", "std")}} if found else {}
 
 
 def pin(reference: str) -> str:

@@ -40,7 +40,7 @@ def setup(config: Any, frozen: Mapping[str, str] | None = None, *, dry: bool = F
     loaded = {name: read(reference) for name, reference in frozen.items()}
     policy, params = new_policy(config, tokenizer) if is_call(config.model) else read(pin(config.model))
     beside = {name: read(pin(reference)) for name, reference in config.trained.items()}
-    params = params | {name: tree["params"] for name, (_, tree) in beside.items()}
+    params = {"params": params["params"]} | {name: tree["params"] for name, (_, tree) in beside.items()}
     nets = {"policy": policy} | {name: net for name, (net, _) in (loaded | beside).items()}
     check_fit(nets, tokenizer, config.data.max_length)
     nets = {n: models.computing(net, config.dtype, config.remat, parallel.blocks) for n, net in nets.items()}

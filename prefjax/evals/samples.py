@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from prefjax import models, ops
+from prefjax import models, ops, rewards
 from prefjax.data import load
 from prefjax.processes import fetch
 from prefjax.resolve import resolve
@@ -29,8 +29,8 @@ def make(
 
     Returns the means, over completions, of `length` (tokens, the stop token included) and `stopped` (share that ended
     by itself); with a frozen reference `kl`, nats a sequence, the k3 estimate of KL(policy || reference) at
-    temperature 1; with a frozen reward model its `reward`; and of all that the judge says. Every completion is a row
-    of `samples`, with these values.
+    temperature 1; `reward`, that of `config.reward`, or of a frozen reward model; and of all that the judge says. Every
+    completion is a row of `samples`, with these values.
 
     Args:
       run: the run.
@@ -44,23 +44,26 @@ def make(
     records = load.records(source, limit)
     judged = resolve(judge) if judge else lambda records, texts: {}
     net, nets = run.nets["policy"], run.nets
+    named = run.config.reward or ("model()" if "reward" in nets else "")
+    score = rewards.make(named, nets, run.tokenizer, lambda: records) if named else None
 
     @jax.jit
-    def measure(params, frozen, sequences):
+    def measure(params, frozen, sequences, ids):
         found = {}
         if "reference" in frozen:
             logps = models.logps(net, params, sequences)
             ref_logps = models.logps(nets["reference"], frozen["reference"], sequences)
             found["kl"] = ops.sum_tokens(ops.kl_k3(logps, ref_logps), sequences.response)
-        if "reward" in frozen:
-            found["reward"] = nets["reward"].apply(frozen["reward"], sequences.tokens, sequences.valid, method="score")
+        if score is not None:
+            found["reward"], parts = score(frozen, sequences, ids)
+            found |= {f"reward/{name}": part for name, part in parts.items()} if len(parts) > 1 else {}
         return found
 
     def evaluate(state, frozen, key):
         rows: list[dict[str, Any]] = []
         knobs: dict[str, Any] = {"n": n, "max_new": max_new, "temperature": temperature, "batch_size": batch_size}
         for batch in sample(net, state.params, run.tokenizer, records, key, **knobs):
-            measured = fetch(measure(state.params, frozen, batch.sequences))
+            measured = fetch(measure(state.params, frozen, batch.sequences, batch.records))
             for at, answer in enumerate(answers(batch, run.tokenizer)):
                 record = records[answer.record]
                 row = {"record": answer.record, "slice": record.get("slice")}

@@ -171,10 +171,16 @@ class Transformer(nn.Module):
         return x.reshape(*shape, -1)
 
     def score(self, tokens: jax.Array, valid: jax.Array, packing: Packing | None = None) -> jax.Array:
-        """Reward `[...]` of each row, float32, read at its last valid token."""
+        """Reward `[...]` of each row, float32, read at its last valid token.
+
+        Parameters with a collection "moments" {mean, std}, of rewards on reference samples, give normalised rewards.
+        """
         last = jnp.argmax(jnp.cumsum(valid, axis=-1), axis=-1)  # the first to reach the full count
         states = jnp.take_along_axis(self.hidden(tokens, valid, packing), last[..., None, None], axis=-2)
-        return self.read_score(states)[..., 0]
+        scores = self.read_score(states)[..., 0]
+        if self.has_variable("moments", "mean"):
+            scores = (scores - self.get_variable("moments", "mean")) / self.get_variable("moments", "std")
+        return scores
 
     def values(self, tokens: jax.Array, valid: jax.Array | None = None, packing: Packing | None = None) -> jax.Array:
         """Value before each token `[..., T]`, float32: entry t is read from the state at t - 1, entry 0 is 0."""
