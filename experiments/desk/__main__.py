@@ -1,11 +1,15 @@
-"""The main job: SFT, a reward model and DPO on the desk world, and what came of it on held-out prompts.
+"""The main job: six ways from preferences to a better policy on the desk world, side by side on held-out prompts.
 
-python -m experiments.desk [--workdir=runs/demo] [--seeds 0 1 2]
+python -m experiments.desk [--workdir=runs/demo] [--seeds 0 1 2] [--quick]
+
+Every way starts from the same SFT model and the same reward model. `--quick` takes DPO alone.
 """
 
 import argparse
+import itertools
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,87 +17,199 @@ from prefjax import host
 
 host.keep_memory()
 
-from rich.console import Console  # noqa: E402  (after the memory is kept: jax starts threads)
+import jax  # noqa: E402  (after the memory is kept: jax starts threads)
+from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from rich.text import Text  # noqa: E402
 
-from configs import dpo, reward, sft  # noqa: E402
+from configs import dpo, ppo, reward, sft, sft_chosen  # noqa: E402
+from prefjax import checkpoint, rewards  # noqa: E402
+from prefjax.cli import main as prefjax  # noqa: E402
+from prefjax.data import load  # noqa: E402
 from prefjax.evals.stats import interval  # noqa: E402
-from prefjax.log import write_json  # noqa: E402
+from prefjax.files import write_json  # noqa: E402
+from prefjax.sampling.best_of_n import kl_bound  # noqa: E402
+from prefjax.sampling.candidates import best_of_n  # noqa: E402
 from prefjax.train import train  # noqa: E402
+from prefjax.worlds import desk  # noqa: E402
 
-TEST = (
-    "samples(source=\"prefjax.worlds.desk:prompts(split='test')\", "
-    "judge='prefjax.worlds.desk:judge', n=4, limit=200, max_new=48, batch_size=108)"
-)
+PROMPTS = "prefjax.worlds.desk:prompts(split='test')"
+ANSWERS = f"samples(source={PROMPTS!r}, judge='prefjax.worlds.desk:judge', n=4, limit=200, max_new=48, batch_size=108)"
+N = 16  # of best-of-n
 MEASURES = {  # of an answer: what a reader calls it, and which way is better
     "gold": ("gold utility (the truth, never trained on)", "up"),
     "reward": ("reward model score (the proxy)", "up"),
     "fact": ("states the right fact", "up"),
     "refuses_unsafe": ("refuses what it should refuse", "up"),
     "refuses_benign": ("refuses what it should answer", "down"),
+    "hedges": ("hedges an answer", ""),
     "caveats": ("caveats an answer", ""),
     "length": ("length, tokens", ""),
     "well_formed": ("well-formed", ""),
     "kl": ("KL to the SFT model, nats an answer", ""),
 }
+WAYS = {  # what a reader calls them
+    "sft": "SFT",
+    "chosen": "more SFT",
+    "best": f"best of {N}",
+    "expert": "rejection",
+    "dpo": "DPO",
+    "ppo": "PPO",
+    "pushed": "PPO, no KL",
+}
 SHOWN = ("incident", "household", "unsafe", "borderline", "falsehood", "household")  # slices of the answers shown
+Rows = list[dict[str, Any]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.desk", description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=Path, default=Path("runs/demo"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--quick", action="store_true", help="SFT, the reward model and DPO alone")
     options = parser.parse_args()
     console = Console()
     figures = {}
     for seed in options.seeds:
-        rows = pipeline(options.workdir / f"seed{seed}", str(seed), console)
-        figures[seed] = compare(rows)
-        console.print(table(figures[seed], seed), side_by_side(rows))
+        found, seconds = pipeline(options.workdir / f"seed{seed}", str(seed), console, options.quick)
+        figures[seed] = {way: compare(found["sft"], rows, seconds[way]) for way, rows in found.items()}
+        console.print(changes(figures[seed]["dpo"], seed), side_by_side(found["sft"], found["dpo"]))
+        if not options.quick:
+            console.print(table(figures[seed], seed))
     write_json(options.workdir / "demo.json", {"seeds": figures})
     console.print(f"The figures are in {options.workdir / 'demo.json'}, the runs beside it.", soft_wrap=True)
 
 
-def pipeline(workdir: Path, seed: str, console: Console) -> list[dict[str, Any]]:
-    """Trains the three models, each by its own config; returns the sampled answers before and after DPO."""
-    console.rule(f"seed {seed}: 1 of 3, supervised fine-tuning on plain answers")
-    train(sft.get_config(seed), workdir / "sft")
+def pipeline(workdir: Path, seed: str, console: Console, quick: bool) -> tuple[dict[str, Rows], dict[str, float]]:
+    """Trains all models, each by its own config; the answers of each way to the test prompts, and its seconds."""
+    base, proxy = str(workdir / "sft"), str(workdir / "reward")
+    found: dict[str, Rows] = {}
+    seconds: dict[str, float] = {}
 
-    console.rule(f"seed {seed}: 2 of 3, a reward model on the raters' pairs")
+    def timed(way: str, words: str, work: Callable[[], Rows | None]) -> None:
+        console.rule(f"seed {seed}: {words}")
+        start = time.perf_counter()
+        rows = work()
+        seconds[way] = time.perf_counter() - start
+        if rows is not None:
+            found[way] = rows
+
+    def tuned(way: str, config: Any, **frozen: str) -> Rows:
+        """The answers after training as `config` says, from the SFT model and measured against it."""
+        config.model = base
+        config.frozen = {"reference": base, "reward": proxy} | frozen  # most ways only measure with them
+        config.evals = {"answers": ANSWERS}
+        train(config, workdir / way)
+        return answers(workdir / way)
+
+    def chosen_by_reward() -> Rows:
+        data = workdir / "best.jsonl"
+        words = [f"--model={base}", f"--reward={proxy}", "--source=prefjax.worlds.desk:prompts(split='train')"]
+        if not data.exists():
+            prefjax(["best-of-n", *words, "--n=8", "--max_new=48", "--finished", f"--seed={seed}", f"--out={data}"])
+        config = sft_chosen.get_config(seed)
+        config.steps, config.data.train = 60, f"demos(path={str(data)!r})"
+        return tuned("expert", config)
+
+    def pushed() -> Rows:
+        config = ppo.get_config(seed)
+        config.rl.kl_coef = 0.0
+        config.trained.value = proxy
+        return tuned("pushed", config)
+
+    def ppo_config() -> Any:
+        config = ppo.get_config(seed)
+        config.trained.value = proxy
+        return config
+
+    timed("sft", "supervised fine-tuning on plain answers", lambda: train(sft.get_config(seed), base) and None)
     config = reward.get_config(seed)
-    config.model = str(workdir / "sft")
-    train(config, workdir / "reward")
+    config.model = base
+    timed("reward", "a reward model on the raters' pairs", lambda: train(config, proxy) and None)
+    timed("dpo", "DPO on the raters' pairs", lambda: tuned("dpo", dpo.get_config(seed)))
+    found = {"sft": answers(workdir / "dpo", first=True)} | found
+    if not quick:
+        timed("chosen", "more SFT, on the chosen side", lambda: tuned("chosen", sft_chosen.get_config(seed)))
+        timed("best", f"best of {N} by the reward model", lambda: best(base, proxy, int(seed)))
+        timed("expert", "rejection sampling: SFT on the best of 8", chosen_by_reward)
+        timed("ppo", "PPO against the reward model", lambda: tuned("ppo", ppo_config()))
+        timed("pushed", "PPO without its KL penalty", pushed)
+    return {way: found[way] for way in WAYS if way in found}, seconds
 
-    console.rule(f"seed {seed}: 3 of 3, DPO on the raters' pairs")
-    config = dpo.get_config(seed)
-    config.model = str(workdir / "sft")
-    config.frozen.reward = str(workdir / "reward")  # to measure with: DPO does not look at it
-    config.evals.answers = TEST
-    train(config, workdir / "dpo")
-    return [json.loads(line) for line in (workdir / "dpo" / "samples.jsonl").read_text().splitlines()]
+
+def answers(workdir: Path, first: bool = False) -> Rows:
+    """The answers of the last evaluation of a run, or of its first."""
+    rows = [json.loads(line) for line in (workdir / "samples.jsonl").read_text().splitlines()]
+    step = (min if first else max)(row["step"] for row in rows)
+    return [row for row in rows if row["step"] == step]
 
 
-def compare(rows: list[dict[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Each measure before and after, and the interval of its change, paired by prompt."""
-    last = max(row["step"] for row in rows)
-    before, after = ([row for row in rows if row["step"] == step] for step in (0, last))
-    figures = {}
+def best(base: str, proxy: str, seed: int) -> Rows:
+    """The best of N answers of the SFT model to each test prompt, by the reward model."""
+    records, tokenizer = load.records(PROMPTS), load.tokenizer(base)
+    (policy, params), (net, frozen) = checkpoint.load(base), checkpoint.load(proxy)
+    score = rewards.make("model()", {"reward": net}, tokenizer, lambda: records)
+    scorer = lambda sequences, ids: score({"reward": frozen}, sequences, ids)[0]
+    knobs: dict[str, Any] = {"n": N, "max_new": 48, "batch_size": 432}
+    chosen = best_of_n(policy, params, tokenizer, records, jax.random.key(seed), scorer, **knobs)
+    verdicts = desk.judge([records[answer.record] for answer, _ in chosen], [answer.text for answer, _ in chosen])
+    return [
+        {"record": answer.record, "slice": records[answer.record]["slice"], "prompt": records[answer.record]["prompt"]}
+        | {"response": answer.text, "length": answer.length, "stopped": float(answer.stopped)}
+        | {"reward": float(all_.scores["score"].max()), "kl": kl_bound(N)}  # at most that far from one sample
+        | {name: values[at] for name, values in verdicts.items()}
+        for at, (answer, all_) in enumerate(chosen)
+    ]
+
+
+def compare(before: Rows, after: Rows, seconds: float) -> dict[str, Any]:
+    """Each measure, and the interval of its change from the SFT model, paired by prompt."""
+    figures: dict[str, Any] = {"seconds": seconds, "distinct_2": distinct_2(after)}
     for name in MEASURES:
-        pairs = [(b[name], a[name], b["record"]) for b, a in zip(before, after, strict=True) if b[name] is not None]
-        olds, news, prompts = zip(*pairs, strict=True)
-        change = interval([new - old for old, new in zip(olds, news, strict=True)], prompts)
+        olds, news = by_prompt(before, name), by_prompt(after, name)
         figures[name] = {
-            "before": sum(olds) / len(olds),
-            "after": sum(news) / len(news),
-            "change": change._asdict(),
-            "prompts": len(set(prompts)),
+            "before": sum(olds.values()) / len(olds),
+            "after": sum(news.values()) / len(news),
+            "change": interval([news[prompt] - olds[prompt] for prompt in olds], list(olds))._asdict(),
+            "prompts": len(olds),
         }
     return figures
 
 
+def by_prompt(rows: Rows, name: str) -> dict[int, float]:
+    """The mean of a measure over the answers to each prompt that it applies to."""
+    values: dict[int, list[float]] = {}
+    for row in rows:
+        if row[name] is not None:
+            values.setdefault(row["record"], []).append(row[name])
+    return {prompt: sum(found) / len(found) for prompt, found in values.items()}
+
+
+def distinct_2(rows: Rows) -> float:
+    """Share of different pairs of neighbouring words, among one answer to each prompt (Li et al. 2016)."""
+    words = [text.split() for text in {row["record"]: row["response"] for row in rows}.values()]
+    pairs = [pair for text in words for pair in itertools.pairwise(text)]
+    return len(set(pairs)) / max(len(pairs), 1)
+
+
 def table(figures: Mapping[str, Mapping[str, Any]], seed: int) -> Table:
-    """The figures as a person reads them."""
+    """All ways side by side; a change from SFT whose interval excludes 0 is marked."""
+    caption = "* changed from SFT: 95 % interval paired by prompt. KL of best-of-n is its upper bound."
+    grid = Table(title=f"Held-out prompts, seed {seed}", caption=caption)
+    for heading, side in (("", "left"), *((WAYS[way], "right") for way in figures)):
+        grid.add_column(heading, justify=side)
+    for name, (words, _) in MEASURES.items():
+        cells = []
+        for way in figures.values():
+            low, high = way[name]["change"]["low"], way[name]["change"]["high"]
+            cells.append(f"{way[name]['after']:.2f}{'*' if low > 0 or high < 0 else ' '}")
+        grid.add_row(words, *cells)
+    grid.add_row("distinct-2", *(f"{way['distinct_2']:.2f} " for way in figures.values()))
+    grid.add_row("seconds", *(f"{way['seconds']:.0f} " for way in figures.values()))
+    return grid
+
+
+def changes(figures: Mapping[str, Any], seed: int) -> Table:
+    """What DPO changed, as a person reads it."""
     grid = Table(
         title=f"Held-out prompts, before and after DPO (seed {seed})", caption="95 % intervals, paired by prompt"
     )
@@ -109,20 +225,18 @@ def table(figures: Mapping[str, Mapping[str, Any]], seed: int) -> Table:
     return grid
 
 
-def side_by_side(rows: list[dict[str, Any]]) -> Table:
+def side_by_side(before: Rows, after: Rows) -> Table:
     """Six prompts with the answers before and after: the first of each slice, not chosen by their quality."""
-    last = max(row["step"] for row in rows)
-    answers: dict[int, dict[int, dict[str, Any]]] = {}
-    for row in rows:
-        answers.setdefault(row["record"], {}).setdefault(row["step"], row)
-    left = list(answers.values())
+    olds, news = ({row["record"]: row for row in reversed(rows)} for rows in (before, after))  # the first
+    left = sorted(olds)
     grid = Table(title="Six answers", show_lines=True)
     for heading in ("prompt", "SFT", "DPO"):
         grid.add_column(heading)
     for topic in SHOWN:
-        chosen = next(pair for pair in left if pair[0]["slice"] == topic)
-        left.remove(chosen)
-        grid.add_row(*(Text(text) for text in (chosen[0]["prompt"], chosen[0]["response"], chosen[last]["response"])))
+        record = next(record for record in left if olds[record]["slice"] == topic)
+        left.remove(record)
+        old, new = olds[record], news[record]
+        grid.add_row(*(Text(text) for text in (old["prompt"], old["response"], new["response"])))
     return grid
 
 
