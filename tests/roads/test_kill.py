@@ -24,18 +24,22 @@ from prefjax.config import base
 
 def get_config(kind):
     c, world = base(), "prefjax.worlds.desk"
-    rows = "demos" if kind == "sft" else "pairs"
-    loss = {"sft": "sft_loss()", "reward": "bradley_terry_loss()", "dpo": "dpo_loss()"}[kind]
-    c.algorithm, c.loss, c.data.rows, c.data.train = kind, loss, f"{rows}()", f"{world}:{rows}(n=64)"
+    rows = {"sft": "demos", "ppo": "prompts"}.get(kind, "pairs")
+    losses = {"sft": "sft_loss()", "reward": "bradley_terry_loss()", "dpo": "dpo_loss()", "ppo": "ppo_policy_loss()"}
+    c.algorithm, c.loss, c.data.rows = kind, losses[kind], f"{rows}()"
+    c.data.train = f"{world}:{rows}(n=64)" if kind != "ppo" else f"{world}:prompts(split='train')"
     c.model, c.data.max_length, c.batch_size, c.mesh.data = "llama(width=16, layers=1, heads=2)", 80, 4, 1
     c.steps, c.log_every, c.checkpoint_every, c.eval_every, c.keep = 12, 2, 3, 6, 1
     c.tokenizer = f"{world}:tokenizer()" if kind == "sft" else ""
     c.evals.first = f"held_out(source='{world}:{rows}(n=16)', batch_size=16, allow_overlap=True)"
     c.evals.second = c.evals.first
-    if kind == "sft":
+    if kind in ("sft", "ppo"):
         c.evals.second = f"samples(source=\\"{world}:prompts(split='test')\\", limit=4, max_new=8)"
-    if kind == "dpo":
+    if kind in ("dpo", "ppo"):
         c.frozen.reference = c.get_ref("model")
+    if kind == "ppo":
+        c.evals.first, c.reward, c.rollout.max_new = c.evals.second, "length(target=4)", 8
+        c.rl.minibatches, c.rl.kl_target, c.rl.kl_horizon = 2, 0.1, 100.0  # the price of a nat moves
     return c
 """
 
@@ -129,7 +133,7 @@ def _killed_often(runs, kind, moments, rng, workdir):
     return during
 
 
-@pytest.mark.parametrize("kind", ["sft", "reward", "dpo"])
+@pytest.mark.parametrize("kind", ["sft", "reward", "dpo", "ppo"])
 def test_four_kills_leave_no_trace(runs, kind, tmp_path):
     rng = random.Random(kind)
     moments = ["start", *rng.sample(["save", "save", "eval"], 3)]
@@ -141,7 +145,7 @@ def test_four_kills_leave_no_trace(runs, kind, tmp_path):
 
 @pytest.mark.slow
 def test_a_hundred_kills_leave_no_trace(runs, tmp_path):
-    whole = {kind: _whole(runs, kind) for kind in ("sft", "reward", "dpo")}
+    whole = {kind: _whole(runs, kind) for kind in ("sft", "reward", "dpo", "ppo")}
     rng, kills, during_saves = random.Random(0), 0, 0
     for run in itertools.count():
         kind, workdir = rng.choice([*whole]), tmp_path / str(run)
