@@ -128,12 +128,13 @@ def digest(state: TrainState) -> str:
     return whole.hexdigest()
 
 
-def load(reference: str) -> tuple[Any, Params]:
+def load(reference: str, *, moments: bool = True) -> tuple[Any, Params]:
     """The model and parameters that a reference names.
 
     Args:
       reference: a Hugging Face folder, a workdir (its newest good checkpoint), or `workdir@step`; of a run with
         `optim.ema`, `workdir:ema` or `workdir@step:ema` is the averaged copy.
+      moments: whether a reward model is normalised by its moments, if it has any.
 
     Raises:
       CheckpointError: nothing is there, or not that step, or it is damaged.
@@ -141,10 +142,10 @@ def load(reference: str) -> tuple[Any, Params]:
     folder, step, ema = split(reference)
     if not (folder / _FOLDER).is_dir():
         model, params = models.load(folder)
-        return model, params | _moments(folder, "")
+        return model, params | (_moments(folder, "") if moments else {})
     step = _step(folder, step)
     model, params = models.read_config(folder / MODEL_FOLDER), {"params": _params(folder, step, ema)["params"]}
-    return model, params | _moments(folder / MODEL_FOLDER, str(step))
+    return model, params | (_moments(folder / MODEL_FOLDER, str(step)) if moments else {})
 
 
 def save_moments(reference: str, mean: float, std: float, facts: dict[str, Any]) -> Path:

@@ -19,6 +19,7 @@ usage: prefjax COMMAND [options]
   sample   write completions:       prefjax sample --model=REF --prompt="Why did retries rise?"
   best-of-n  choose by a reward:    prefjax best-of-n --model=REF --reward=REF_OR_CALL --n=16 --prompt=... [--out=FILE]
   pairs    from the model itself:   prefjax pairs --model=REF --source=CALL --label=REF_OR_CALL --out=FILE
+  normalize  a reward model:        prefjax normalize --reward=REF --model=REF --source=CALL
   export   to a Hugging Face folder: prefjax export --model=REF --out=DIR
   check    judge a pair file:       prefjax check FILE [--layout=demos] [--field prompt=request] [--tokenizer=REF]
   prepare  a TensorFlow dataset:    prefjax prepare --source="pairs(path='pairs.jsonl')" --out=DIR
@@ -195,6 +196,17 @@ def _pairs(argv: list[str]) -> None:
     commands.pairs(options)
 
 
+def _normalize(argv: list[str]) -> None:
+    parser = _sampling_parser("normalize", "Stores with a reward model the moments of its rewards on samples.", n=1)
+    parser.add_argument("--reward", required=True, metavar="REF", help="the reward model; --model is the policy")
+    options = parser.parse_args(argv)
+    options.frozen = {}
+
+    from prefjax import commands
+
+    commands.normalize(options)
+
+
 REWARD_HELP = "a reward model, or a call of prefjax.rewards: \"text(function='my.module:score')\", or a sum of calls"
 
 
@@ -296,6 +308,7 @@ COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "train": _train,
     "sample": _sample,
     "best-of-n": _best_of_n,
+    "normalize": _normalize,
     "pairs": _pairs,
     "export": _export,
     "check": _check,

@@ -126,6 +126,19 @@ def rewrites(options: Any, counts: Counter[str]) -> Iterator[Record]:
         raise DataError(f"{len(refused)} rows refused, such as {refused[0]}; prefjax check lists all of them")
 
 
+def normalize(options: Any) -> None:
+    """Scores samples of a reference policy, and stores their mean and standard deviation with the reward model."""
+    records, reward = prompts(options), checkpoint.pin(options.reward)
+    origin = {"policy": checkpoint.pin(options.model), "source": options.source, "seed": options.seed}
+    batches = completions(options, records, {"score": reward}, moments=False)
+    scores = np.array([score["score"] for batch in batches for _, score in batch])
+    mean, std = float(scores.mean()), float(scores.std())
+    if not std > 0:
+        raise DataError(f"all {scores.size} completions have the reward {mean}: there is nothing to normalise by")
+    file = checkpoint.save_moments(reward, mean, std, origin | {"samples": scores.size})
+    print(f"{scores.size} samples: mean {mean:.4f}, standard deviation {std:.4f}; in {file}")
+
+
 def prompts(options: Any) -> list[Record]:
     """The records to complete."""
     if options.temperature == 0:
@@ -137,9 +150,10 @@ def prompts(options: Any) -> list[Record]:
     return records
 
 
-def completions(options: Any, records: list[Record], calls: dict[str, str]) -> Iterator[Any]:
-    """Batches of completions, scored by the rewards that flags name."""
-    tokenizer, read = load.tokenizer(options.model), functools.cache(checkpoint.load)
+def completions(options: Any, records: list[Record], calls: dict[str, str], *, moments: bool = True) -> Iterator[Any]:
+    """Batches of completions, scored by the rewards that flags name, normalised where they have moments."""
+    tokenizer = load.tokenizer(options.model)
+    read = functools.cache(functools.partial(checkpoint.load, moments=moments))
     model, params = read(options.model)
     scorers = {name: scorer(call, name, options.frozen, read, tokenizer, records) for name, call in calls.items()}
     knobs = {name: getattr(options, name) for name in SAMPLING}

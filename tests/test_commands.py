@@ -1,9 +1,12 @@
 """`prefjax best-of-n` and `prefjax pairs`, from their flags to what they write."""
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 
+from prefjax import checkpoint
 from prefjax.cli import main
 from prefjax.commands import per_query
 from prefjax.data import load
@@ -91,7 +94,7 @@ def test_pairs_of_the_policy_are_pairs_of_our_schema(workdirs, tmp_path, label, 
     told, found = capsys.readouterr().out, rows(out)
     assert told.startswith(f"{len(found)} pairs in {out}")
     report = check(str(out), None)
-    assert (report.refused, report.rows) == (0, len(found))
+    assert (report.refused, report.usable) == ([], len(found))
     for row in found:
         sampled = row["meta"]["sampled"]
         assert sampled["model"] == f"{workdirs / 'sft'}@1"
@@ -166,3 +169,28 @@ def test_pairs_needs_a_model_or_rewrites(tmp_path, capsys):
 def test_the_batch_that_compiles_is_left_out_of_the_time():
     assert per_query([9.0, 2.0, 2.0], [8, 8, 8], 4) == "1.000 seconds"
     assert per_query([4.0], [8], 4) == "2.000 seconds, compilation included,"
+
+
+def test_a_reward_model_is_normalised_by_what_a_policy_writes(workdirs, tmp_path, capsys):
+    reward = tmp_path / "reward"
+    shutil.copytree(workdirs / "reward", reward)
+    raw = checkpoint.load(str(reward))[1]
+    flags = [f"--reward={reward}", f"--source={SOURCE}", "--n=4", "--max_new=8"]
+    for _ in range(2):  # again gives the same: it scores without what is stored
+        assert call(workdirs, "normalize", *flags) == 0
+        assert "432 samples" in capsys.readouterr().out
+    stored = json.loads((reward / "model" / checkpoint.MOMENTS).read_text())["1"]
+    assert stored["samples"] == 432 and stored["policy"].endswith("sft@1")
+    out = tmp_path / "scored.jsonl"
+    assert call(workdirs, "best-of-n", *flags, f"--out={out}") == 0
+    scores = np.array([score for row in rows(out) for score in row["scores"]])
+    assert scores.mean() == pytest.approx(0, abs=1e-4) and scores.std() == pytest.approx(1, abs=1e-4)
+    assert "moments" not in raw and set(checkpoint.load(str(reward))[1]) == {"params", "moments"}
+
+
+def test_moments_are_those_of_a_step(workdirs, tmp_path):
+    shutil.copytree(workdirs / "reward", tmp_path / "reward")
+    checkpoint.save_moments(str(tmp_path / "reward"), 1.0, 2.0, {})
+    file = tmp_path / "reward" / "model" / checkpoint.MOMENTS
+    file.write_text(file.read_text().replace('"1"', '"7"'))
+    assert "moments" not in checkpoint.load(str(tmp_path / "reward"))[1]
