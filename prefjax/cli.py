@@ -186,8 +186,8 @@ def _pairs(argv: list[str]) -> None:
     parser.add_argument("--field", action="append", default=[], metavar="OURS=THEIRS", help="chosen=good, prompt=...")
     parser.add_argument("--out", required=True, help="JSON lines, which jsonl(path=...) reads")
     options = parser.parse_args(argv)
-    if not (options.model or options.rewrites):
-        raise ConfigError("--model=REF or --rewrites=FILE is needed")
+    if bool(options.model) == bool(options.rewrites):
+        raise ConfigError("give --model=REF or --rewrites=FILE")
     options.frozen = _assignments("--frozen", "NAME=REF", options.frozen)
     options.fields = _assignments("--field", "OURS=THEIRS", options.field)
 

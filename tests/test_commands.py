@@ -161,9 +161,10 @@ def test_mistakes_are_one_message(workdirs, argv, code, message, capsys):
     assert not list(workdirs.glob("x*"))  # nothing half written is left behind
 
 
-def test_pairs_needs_a_model_or_rewrites(tmp_path, capsys):
-    assert main(["pairs", f"--out={tmp_path / 'x'}"]) == 2
-    assert "--model=REF or --rewrites=FILE is needed" in capsys.readouterr().err
+@pytest.mark.parametrize("flags", [[], ["--model=m", "--rewrites=r"]])
+def test_pairs_are_made_of_a_model_or_of_rewrites(flags, tmp_path, capsys):
+    assert main(["pairs", *flags, f"--out={tmp_path / 'x'}"]) == 2
+    assert "give --model=REF or --rewrites=FILE" in capsys.readouterr().err
 
 
 def test_the_batch_that_compiles_is_left_out_of_the_time():

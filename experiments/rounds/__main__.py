@@ -6,6 +6,10 @@ A round samples from the newest policy, lets the reward choose, and trains from 
 against the worst of n, with the policy of the round before as reference (Yuan et al. 2024,
 https://arxiv.org/abs/2401.10020); `expert` by SFT on the best of n (Dong et al. 2023, https://arxiv.org/abs/2304.06767).
 The same command resumes.
+
+With one seed on the desk world, a reward model of raters who overvalue caveats and length, and n = 8, gold utility on
+validation prompts goes 0.52, 1.20, 0.49 in two rounds of DPO and 0.52, 1.66, 0.82 in two of expert iteration, while the
+reward goes on rising: -0.29, 0.46, 0.82 and -0.29, 1.00, 1.27. The second round optimises what the raters get wrong.
 """
 
 import argparse

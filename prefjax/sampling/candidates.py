@@ -62,7 +62,7 @@ def group(batches: Iterable[list[Scored]], n: int) -> list[Candidates]:
 
 
 def usable(found: Candidates, dropped: Counter[str], *, cut: bool = False, blank: bool = False) -> list[int]:
-    """Indices of the completions to choose from: each text once, and with every score; `dropped` counts the others.
+    """Indices of the completions to choose from: each text once, and with its score; `dropped` counts the others.
 
     Args:
       found: the completions.
@@ -71,12 +71,13 @@ def usable(found: Candidates, dropped: Counter[str], *, cut: bool = False, blank
       blank: keep those without text.
     """
     kept: dict[str, int] = {}
+    scores = found.scores.get("score", np.zeros(len(found.answers)))  # none yet, where a judge is to compare
     for at, answer in enumerate(found.answers):
         if not (cut or answer.stopped):
             dropped["cut at max_new"] += 1
         elif not (blank or answer.text.strip()):
             dropped["blank"] += 1
-        elif any(math.isnan(values[at]) for values in found.scores.values()):
+        elif math.isnan(scores[at]):
             dropped["without a score"] += 1
         elif answer.text in kept:
             dropped["identical to another of their prompt"] += 1

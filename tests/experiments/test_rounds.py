@@ -10,7 +10,7 @@ from prefjax.train import train
 REWARD = "text(function='prefjax.worlds.desk:judge', key='gold')"
 
 
-@pytest.mark.parametrize("way", ["dpo", "expert"])
+@pytest.mark.parametrize("way", [pytest.param("dpo", marks=pytest.mark.slow), "expert"])
 def test_two_rounds(way, tmp_path, monkeypatch, capsys):
     from configs import dpo, sft
 

@@ -80,8 +80,8 @@ def test_what_a_reward_needs_is_named():
         make("ensemble(names=('reward0',), combine='best')", **trees(0))
     with pytest.raises(ConfigError, match="did you mean 'length'"):
         make("lenght(target=3)")
-    with pytest.raises(ConfigError, match="frozen.reward has no score head"):
-        score("model()", reward=models.init(NET, jax.random.key(0)))
+    with pytest.raises(ConfigError, match="frozen.lm has no score head"):
+        score("model(name='lm')", lm=models.init(NET, jax.random.key(0)))
 
 
 def test_what_a_function_of_texts_raises_is_told():

@@ -91,6 +91,8 @@ def test_what_cannot_be_trained_on_is_left_out_and_counted():
         "without a score": 1,
         "blank": 1,
     }
+    unknown = found._replace(scores=found.scores | {"gold": np.full(6, np.nan)})
+    assert usable(unknown, Counter()) == [0, 5]  # what is only reported decides nothing
     assert usable(found, Counter(), cut=True) == [0, 1, 5]
     assert usable(found, Counter(), blank=True) == [0, 4, 5]
 
