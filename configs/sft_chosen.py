@@ -3,7 +3,7 @@
     prefjax train --config=configs/sft_chosen.py[:seed] --workdir=runs/sft_chosen --config.model=runs/sft
 
 The argument is the seed of the run and of its data, which are the pairs of `configs/dpo.py`. For pairs of your own:
---config.data.train="chosen(source=\\"jsonl(path='pairs.jsonl')\\")".
+--config.data.train="chosen(source=\\"pairs(path='pairs.jsonl')\\")".
 """
 
 from ml_collections import ConfigDict

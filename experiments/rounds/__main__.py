@@ -69,7 +69,7 @@ def recipe(options: argparse.Namespace, policy: str, data: Path, number: int) ->
     """The config of a round."""
     c = (dpo if options.way == "dpo" else sft).get_config(str(number))
     c.model, c.tokenizer, c.steps, c.batch_size = policy, "", options.steps, options.batch_size
-    c.data.train = f"{'jsonl' if options.way == 'dpo' else 'demos'}(path={str(data)!r})"
+    c.data.train = f"{'pairs' if options.way == 'dpo' else 'demos'}(path={str(data)!r})"
     c.optim.lr = 2e-4 if options.way == "dpo" else 1e-3
     c.optim.schedule = "linear(warmup=3)"
     c.evals = {"answers": dpo.get_config().evals.answers}

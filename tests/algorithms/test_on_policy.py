@@ -103,6 +103,16 @@ def test_eight_devices_are_one(name, parallel, sizes):
         )
 
 
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+def test_a_step_lowers_for_other_platforms(platform):
+    c, (policy, frozen) = recipe(), trees()
+    algorithm = MAKE["ppo"](c, dict.fromkeys(("policy", *frozen), NET))
+    table, _ = rows.prompts(list(desk.prompts("validation")), TOKENIZER, 80)
+    arguments = algorithm.init(jax.random.key(1), policy), frozen, hparams(c), batches(table, 8, 80, seed=0)(0)
+    exported = jax.export.export(jax.jit(algorithm.step), platforms=[platform])(*arguments, jax.random.key(2))
+    assert exported.platforms == (platform,)
+
+
 def test_microbatches_change_nothing():
     whole, parts = (run(recipe(optim__accumulate=k, rl__minibatches=2)) for k in (1, 4))
     close(parts[0].params, whole[0].params)
