@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE =
 .PHONY: demo test slow parity lint format constraints clean
 
 demo: $(VENV)/.core
-	$(BIN)/python -m experiments.desk --workdir=$(WORKDIR) --seeds $(SEEDS)
+	$(BIN)/python -m experiments.desk --workdir=$(WORKDIR) --seeds $(SEEDS) $(ARGS)
 
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest -q -n 2

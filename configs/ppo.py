@@ -3,7 +3,9 @@
     prefjax train --config=configs/ppo.py[:seed] --workdir=runs/ppo --config.model=runs/sft \
         --config.frozen.reward=runs/reward
 
-The argument is the seed of the run.
+The argument is the seed of the run. A minute and a half on two CPU cores. Of the answers, gold utility 0.5 before, 1.9
+after, at a KL of 1.3 nats to the reference; the reward model's score -0.3 before, 1.1 after. With `rl.kl_coef` 0.05 the
+score is higher, 1.5, and gold utility falls to 0.3 at a KL of 5.8: the reward model is a proxy.
 """
 
 from ml_collections import ConfigDict
@@ -28,7 +30,7 @@ def get_config(seed: str = "0") -> ConfigDict:
     c.data.rows = "prompts()"
     c.data.max_length = 80
     c.rollout.max_new = 48
-    c.rl.kl_coef = 0.05
+    c.rl.kl_coef = 0.2
     c.optim.lr = 2e-4
     c.optim.schedule = "linear(warmup=3)"
     c.evals.answers = (

@@ -55,7 +55,7 @@ WAYS = {  # what a reader calls them
     "expert": "rejection",
     "dpo": "DPO",
     "ppo": "PPO",
-    "pushed": "PPO, no KL",
+    "pushed": "PPO, pushed",
 }
 SHOWN = ("incident", "household", "unsafe", "borderline", "falsehood", "household")  # slices of the answers shown
 Rows = list[dict[str, Any]]
@@ -112,14 +112,14 @@ def pipeline(workdir: Path, seed: str, console: Console, quick: bool) -> tuple[d
 
     def pushed() -> Rows:
         config = ppo.get_config(seed)
-        config.rl.kl_coef = 0.0
+        config.rl.kl_coef = 0.05
         config.trained.value = proxy
         return tuned("pushed", config)
 
-    def ppo_config() -> Any:
+    def within_bounds() -> Rows:
         config = ppo.get_config(seed)
         config.trained.value = proxy
-        return config
+        return tuned("ppo", config)
 
     timed("sft", "supervised fine-tuning on plain answers", lambda: train(sft.get_config(seed), base) and None)
     config = reward.get_config(seed)
@@ -131,8 +131,8 @@ def pipeline(workdir: Path, seed: str, console: Console, quick: bool) -> tuple[d
         timed("chosen", "more SFT, on the chosen side", lambda: tuned("chosen", sft_chosen.get_config(seed)))
         timed("best", f"best of {N} by the reward model", lambda: best(base, proxy, int(seed)))
         timed("expert", "rejection sampling: SFT on the best of 8", chosen_by_reward)
-        timed("ppo", "PPO against the reward model", lambda: tuned("ppo", ppo_config()))
-        timed("pushed", "PPO without its KL penalty", pushed)
+        timed("ppo", "PPO against the reward model", within_bounds)
+        timed("pushed", "PPO pushed too far: a quarter of the KL penalty", pushed)
     return {way: found[way] for way in WAYS if way in found}, seconds
 
 
@@ -196,13 +196,13 @@ def table(figures: Mapping[str, Mapping[str, Any]], seed: int) -> Table:
     caption = "* changed from SFT: 95 % interval paired by prompt. KL of best-of-n is its upper bound."
     grid = Table(title=f"Held-out prompts, seed {seed}", caption=caption)
     for heading, side in (("", "left"), *((WAYS[way], "right") for way in figures)):
-        grid.add_column(heading, justify=side)
-    for name, (words, _) in MEASURES.items():
+        grid.add_column(heading, justify=side, no_wrap=True)
+    for name in MEASURES:
         cells = []
         for way in figures.values():
             low, high = way[name]["change"]["low"], way[name]["change"]["high"]
             cells.append(f"{way[name]['after']:.2f}{'*' if low > 0 or high < 0 else ' '}")
-        grid.add_row(words, *cells)
+        grid.add_row(name, *cells)
     grid.add_row("distinct-2", *(f"{way['distinct_2']:.2f} " for way in figures.values()))
     grid.add_row("seconds", *(f"{way['seconds']:.0f} " for way in figures.values()))
     return grid
