@@ -2,7 +2,10 @@
 
     prefjax train --config=configs/reward_hh.py[:seed] --workdir=runs/reward_hh
 
-PREFJAX_DATA names the folder that holds hh_harmless_test and tokenizers/gpt2.
+PREFJAX_DATA names the folder that holds hh_harmless_test and tokenizers/gpt2. Minutes on two CPU cores. Accuracy on
+the 445 pairs of held-out prompts goes from 0.510 to 0.584, 95 % interval by prompt 0.538 to 0.630: so few texts do not
+teach much, and more steps only learn them by heart. Of the 2,303 usable pairs the 535 that are longer than 256 tokens
+are dropped; 1,323 are left to train on.
 """
 
 import json

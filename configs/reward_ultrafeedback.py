@@ -2,7 +2,10 @@
 
     prefjax train --config=configs/reward_ultrafeedback.py[:seed] --workdir=runs/reward_ultrafeedback
 
-PREFJAX_DATA names the folder that holds ultrafeedback_slice and tokenizers/gpt2.
+PREFJAX_DATA names the folder that holds ultrafeedback_slice and tokenizers/gpt2; its two files share no prompt. Minutes
+on two CPU cores. Accuracy on the 97 held-out pairs whose sides are not rated equal goes from 0.474 to 0.660, 95 %
+interval by prompt 0.564 to 0.756. Texts are long: of 994 usable pairs to train on the 447 longer than 512 tokens are
+dropped, and 88 of the 199 held-out ones.
 """
 
 from ml_collections import ConfigDict
