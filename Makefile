@@ -46,6 +46,7 @@ $(VENV)/.%: setup.py constraints.txt
 
 # Freezes the environments of `make test` and `make parity`, which have to exist.
 constraints:
+	mkdir -p .cache
 	.venv-parity/bin/python -m pip freeze --exclude-editable > .cache/old.txt
 	$(BIN)/python -m pip freeze --exclude-editable > .cache/new.txt
 	python3 .ci/constraints .cache/old.txt .cache/new.txt > constraints.txt
