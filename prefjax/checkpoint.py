@@ -118,13 +118,13 @@ class Checkpoints:
             ) from error
 
 
-def digest(state: TrainState) -> str:
-    """The sha256 over path, type, shape and bytes of every leaf of a state: equal for equal runs, and only for them."""
+def digest(state: Any) -> str:
+    """The sha256 over path, type, shape and bytes of every leaf of a state, or any tree: equal for equal runs alone."""
     whole = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
         array = np.asarray(jax.device_get(leaf))
         whole.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
-        whole.update(array.tobytes())
+        whole.update(np.ravel(array).view(np.uint8))
     return whole.hexdigest()
 
 

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from prefjax import __version__, models
+from prefjax import __version__, checkpoint, models
 from prefjax.data.batches import epoch
 from prefjax.data.rows import Rows
 from prefjax.errors import ConfigError
@@ -133,8 +133,8 @@ def cached(
         raise ConfigError("config.reference is 'cached', which is for pairs: config.data.rows should be 'pairs()'")
     parts = {
         "prefjax": __version__,
-        "rows": digest((rows.tokens, rows.offsets)),
-        "reference": digest(params),
+        "rows": checkpoint.digest((rows.tokens, rows.offsets)),
+        "reference": checkpoint.digest(params),
         "model": dataclasses.asdict(net.config),
         "tokenizer": tokenizer,
         "max_length": config.data.max_length,
@@ -149,15 +149,6 @@ def cached(
         _write(file, parts, len(rows.tokens), _logps(config, net, params, parallel, rows))
         how = "computed"
     return rows._replace(ref_logps=np.load(file, mmap_mode="r")), {"file": str(file), "logps": how}
-
-
-def digest(tree: Any) -> str:
-    """sha256 over the arrays of a tree: paths, types, shapes and contents."""
-    found = hashlib.sha256()
-    for path, x in jax.tree_util.tree_leaves_with_path(tree):
-        found.update(f"{jax.tree_util.keystr(path)} {x.dtype} {x.shape}\n".encode())
-        found.update(np.ravel(x).view(np.uint8))
-    return found.hexdigest()
 
 
 def _folder(config: Any) -> Path:

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -153,10 +152,6 @@ def fit(run: Setup, evals: dict[str, Callable], record: Record) -> TrainState:
             for at, batch in prefetch(run.batch_at, first, config.steps):
                 state, metrics = step(state, run.frozen, run.hparams, batch, key)
                 meter.add(at, metrics)
-                if at == first + 1:  # what its threads keep may lie above its temporaries: they would not be used again
-                    jax.block_until_ready(metrics)
-                    time.sleep(0.1)  # the temporaries are freed just after the step says that it is ready
-                    host.give_back()
                 if due(at, config.log_every, config.steps):
                     advance(at, meter.turn())
                 if due(at, config.eval_every, config.steps):
