@@ -5,8 +5,9 @@ token. Rewards are normal numbers, one for each prompt and response. Letters: `P
 """
 
 import functools
+from collections.abc import Callable
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import numpy as np
 
 from prefjax import models, ops
 from prefjax.types import Pairs, Params, Prompts, Sequences
+from prefjax.worlds.tokens import Tokens
 
 STOP = 0
 
@@ -59,22 +61,39 @@ def score(world: World, sequences: Sequences) -> jax.Array:
     return jnp.asarray(world.table)[sequences.tokens[..., 0], code]
 
 
+def tokenizer(vocab: int = 5) -> Tokens:
+    """For `config.tokenizer`."""
+    return Tokens(vocab, STOP)
+
+
+def reward(run: Any, *, vocab: int = 5, length: int = 3, prompts: int = 2, seed: int = 0) -> Callable:
+    """For `config.reward`: the rewards of the world that these make."""
+    del run
+    world = make(vocab, length, prompts, seed)
+    return lambda frozen, sequences, ids: score(world, sequences)
+
+
 def prompts(world: World, count: int) -> Prompts:
     """A batch in which the prompts take turns."""
     ids = np.arange(count, dtype=np.int32) % len(world.rewards)
     return Prompts(ids[:, None], np.ones((count, 1), bool), ids)  # ty: ignore[invalid-argument-type]
 
 
-def pairs(world: World, probs: np.ndarray, count: int, seed: int) -> Pairs:
-    """Pairs of responses drawn with `probs` `[P, S]`, the first preferred by a Bradley-Terry rater."""
+def pairs(world: World, probs: np.ndarray, count: int, seed: int, soft: bool = False) -> Pairs:
+    """Pairs of responses drawn with `probs` `[P, S]`, the first preferred by a Bradley-Terry rater.
+
+    With `soft` they carry the probability that the rater prefers the first, who may then have preferred the second.
+    """
     rng = np.random.default_rng(seed)
     prompt = np.arange(count) % len(probs)
     drawn = np.array([rng.choice(probs.shape[1], size=2, p=probs[p]) for p in prompt])
     rewards = world.rewards[prompt[:, None], drawn]
-    wins = rng.random(count) < 1 / (1 + np.exp(rewards[:, 1] - rewards[:, 0]))
-    ordered = np.where(wins[:, None], drawn, drawn[:, ::-1])
+    chance = 1 / (1 + np.exp(rewards[:, 1] - rewards[:, 0]))
+    first = soft | (rng.random(count) < chance)
+    ordered = np.where(first[:, None], drawn, drawn[:, ::-1])
     sequences = jax.tree.map(lambda x: x[prompt[:, None], ordered], world.responses)
-    return Pairs(sequences, np.ones(count, np.float32))  # ty: ignore[invalid-argument-type]
+    target = chance.astype(np.float32) if soft else None
+    return Pairs(sequences, np.ones(count, np.float32), target=target)  # ty: ignore[invalid-argument-type]
 
 
 def reference(world: World, key: jax.Array, spread: float = 8.0) -> tuple[models.Transformer, Params]:

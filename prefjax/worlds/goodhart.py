@@ -10,8 +10,9 @@ policy that maximises E proxy - beta KL draws tokens independently, with odds ex
 """
 
 import functools
+from collections.abc import Callable
 from itertools import combinations_with_replacement
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,7 @@ from scipy.special import gammaln
 from prefjax.sampling.best_of_n import law
 from prefjax.types import Prompts, Sequences
 from prefjax.worlds import exact
+from prefjax.worlds.tokens import Tokens
 
 VOCAB, LENGTH, REPEAT = 10, 8, 0.6
 WORTH = np.linspace(-1.0, 1.0, VOCAB)
@@ -39,6 +41,17 @@ def prompts(count: int) -> Prompts:
     """A batch of prompts of one token, all alike."""
     shape = (count, 1)
     return Prompts(np.zeros(shape, np.int32), np.ones(shape, bool), np.zeros(count, np.int32))  # ty: ignore
+
+
+def tokenizer() -> Tokens:
+    """For `config.tokenizer`."""
+    return Tokens(VOCAB, STOP)
+
+
+def reward(run: Any) -> Callable:
+    """For `config.reward`: the proxy."""
+    del run
+    return lambda frozen, sequences, ids: proxy(sequences)
 
 
 def proxy(sequences: Sequences) -> jax.Array:
