@@ -8,13 +8,20 @@ from experiments.closed_form.training import BETAS, TAUS, distances
 from prefjax.worlds import azar, goodhart
 
 
-def draw(path: Path, ipo: dict[str, np.ndarray], dpo: dict[str, np.ndarray], policies: dict[str, np.ndarray]) -> None:
+def draw(
+    path: Path,
+    ipo: dict[str, np.ndarray],
+    dpo: dict[str, np.ndarray],
+    policies: dict[str, np.ndarray],
+    hacked: dict[float, goodhart.Point],
+) -> None:
     """Writes the figure: training in the bandit, IPO and DPO on a total order, and reward hacking.
 
     Args:
       path: of the picture.
       ipo, dpo: from `azar_policies`.
       policies: by arm, from `policy_gradient`.
+      hacked: where PPO stands, by beta.
     """
     from matplotlib.figure import Figure
 
@@ -36,7 +43,8 @@ def draw(path: Path, ipo: dict[str, np.ndarray], dpo: dict[str, np.ndarray], pol
 
     optima = [goodhart.optimum(beta) for beta in np.geomspace(20, 0.15, 200)]
     best = [goodhart.best_of(2**i) for i in range(13)]
-    for points, style, name in ((optima, "-", "optimum at a KL"), (best, "o", "best of n")):
+    trained = list(hacked.values())
+    for points, style, name in ((optima, "-", "optimum at a KL"), (best, "o", "best of n"), (trained, "x", "PPO")):
         root = np.sqrt([p.kl for p in points])
         right.plot(root, [p.gold for p in points], style, color="C0", label=f"gold, {name}")
         right.plot(root, [p.proxy for p in points], style, color="C1", label=f"proxy, {name}")
