@@ -48,12 +48,12 @@ def test_rows_come_from_a_file_without_staying_in_memory(tmp_path):
 
 
 def test_a_source_of_no_records_is_an_error_that_names_it(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text("def none():\n    return iter(())\n")
+    (tmp_path / "none_of_mine.py").write_text("def none():\n    return iter(())\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(DataError, match=r"mine:none\(\): no records"):
-        load.records("mine:none()")
+    with pytest.raises(DataError, match=r"none_of_mine:none\(\): no records"):
+        load.records("none_of_mine:none()")
     with pytest.raises(DataError, match=r"no usable rows with max_length=9: no records"):
-        load.load("mine:none()", "pairs()", Letters(), 9)
+        load.load("none_of_mine:none()", "pairs()", Letters(), 9)
 
 
 def test_a_limit_reads_no_further(tmp_path):
