@@ -16,7 +16,7 @@ demo: $(VENV)/.core
 	$(BIN)/python -m experiments.desk --workdir=$(WORKDIR) --seeds $(SEEDS) $(ARGS)
 
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m slow

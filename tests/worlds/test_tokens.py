@@ -5,16 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from prefjax import rewards
-from prefjax.config import base
 from prefjax.data import load
 from prefjax.types import Sequences
 from prefjax.worlds import enumerable, goodhart
 
 
 def make(world, sizes, call):
-    c = base()
-    c.tokenizer, c.reward = f"prefjax.worlds.{world}:tokenizer({sizes})", f"prefjax.worlds.{world}:reward({call})"
-    return load.tokenizer(c.tokenizer), rewards.make(c, {})
+    tokens = load.tokenizer(f"prefjax.worlds.{world}:tokenizer({sizes})")
+    return tokens, rewards.make(f"prefjax.worlds.{world}:reward({call})", {}, tokens, list)
 
 
 def test_enumerable():
