@@ -40,10 +40,13 @@ EXTRAS["parity"] = ["torch==2.13.0; python_version < '3.12'", *EXTRAS["hf"], *TE
 EXTRAS["dev"] = [
     "datasets>=4",
     "ipykernel>=6",
+    "krippendorff>=0.8",
     "nbclient>=0.10",
     "nbformat>=5",
+    "playwright>=1.50",
     "pre-commit>=4",
     "ruff>=0.12",
+    "scikit-learn>=1.5",
     "ty",
     *EXTRAS["arrow"],
     *EXTRAS["hf"],

@@ -1,0 +1,30 @@
+"""`prefjax check`: the form of a file."""
+
+from prefjax.cli.parsers import parser
+from prefjax.errors import ConfigError
+
+
+def main(argv: list[str]) -> int:
+    flags = parser("check", "Reads a file and prints counts and every problem. Exit 3 when a row is refused.")
+    flags.add_argument("file", help=".jsonl, .jsonl.gz, .parquet, a saved data set, or wildcards in quotes")
+    field_help = "prompt=request, or prompt=instruction+input to join two"
+    flags.add_argument("--field", action="append", default=[], metavar="OURS=THEIRS", help=field_help)
+    flags.add_argument("--layout", default="pairs", help="pairs, demos, texts, prompts, or a reader such as hh")
+    flags.add_argument("--tokenizer", help="Hugging Face folder or workdir: also count tokens")
+    flags.add_argument("--max_length", type=int, help="tokens a row may have")
+    options = flags.parse_args(argv)
+    if not all("=" in field for field in options.field):
+        raise ConfigError("--field takes OURS=THEIRS, such as --field prompt=request")
+
+    from prefjax.data.check import check
+
+    tokenizer = None
+    if options.tokenizer:
+        from prefjax.data import load
+
+        tokenizer = load.tokenizer(options.tokenizer)
+    pairs = (field.split("=", 1) for field in options.field)
+    fields = {ours: tuple(theirs.split("+")) if "+" in theirs else theirs for ours, theirs in pairs}
+    report = check(options.file, tokenizer, options.max_length, layout=options.layout, **fields)
+    print(report)
+    return 3 if report.refused else 0
