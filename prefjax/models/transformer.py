@@ -6,6 +6,7 @@ are scanned, so their parameters have a leading axis `L`. Letters: `K` key-value
 
 import dataclasses
 import math
+from operator import itemgetter
 from typing import NamedTuple
 
 import jax
@@ -57,11 +58,11 @@ class TransformerConfig:
 class Cache(NamedTuple):
     """Keys and values of the tokens seen so far.
 
-    Separate arrays, so that a step updates them in place; heads before slots, so that attention reads them as they lie.
+    Arrays of their own for each layer, so that a step updates them in place and reads them as they lie: a slice of a
+    larger one is copied. For the same reason heads come before slots.
     """
 
-    keys: jax.Array  # [L, B, K, S, head_size]
-    values: jax.Array  # [L, B, K, S, head_size]
+    layers: tuple[tuple[jax.Array, jax.Array], ...]  # L times (keys, values), [B, K, S, head_size] each
     valid: jax.Array  # [B, S] bool
     length: jax.Array  # int32 scalar: slots written, the same in every row
 
@@ -73,12 +74,12 @@ class Block(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, carry, layer, turns, valid, start, packing):
-        """`carry` is (x `[B, T, D]`, (keys, values) of the cache or None); `layer` the index of this one.
+    def __call__(self, x, cache, turns, valid, start, packing):
+        """`x` is `[B, T, D]`, `cache` the layer's (keys, values) or None; both are returned, the cache with x added.
 
         With `packing` x is the stream `[G, S, D]`, and attention alone sees rows.
         """
-        c, (x, cache) = self.config, carry
+        c = self.config
         y = _norm(c, name="attention_norm")(x.astype(jnp.float32)).astype(self.dtype)
         q, k, v = (
             self._linear(n * c.head_size, name, bias=c.qkv_bias)(y).reshape(*x.shape[:2], n, c.head_size)
@@ -90,12 +91,11 @@ class Block(nn.Module):
             q, k, v = (spread(z, packing) for z in (q, k, v))
         if cache is not None:
             cache = tuple(
-                jax.lax.dynamic_update_slice(old, jnp.swapaxes(new, 1, 2)[None], (layer, 0, 0, start, 0))
+                jax.lax.dynamic_update_slice(old, jnp.swapaxes(new, 1, 2), (0, 0, start, 0))
                 for old, new in zip(cache, (k, v), strict=True)
             )
         if cache is not None and x.shape[1] == 1:
-            keys, values = (jax.lax.dynamic_index_in_dim(buffer, layer, keepdims=False) for buffer in cache)
-            y = _attend_one(q, keys, values, valid)
+            y = _attend_one(q, *cache, valid)
         else:
             mask = None if valid is None else valid[:, None, None, : x.shape[1]]
             with jax.numpy_dtype_promotion("standard"):  # inside, jax promotes bfloat16 scores to float32
@@ -111,7 +111,7 @@ class Block(nn.Module):
         else:
             y = jax.nn.gelu(up, approximate=True)
         x += self._linear(c.width, "down", bias=c.mlp_bias, residual=True)(y)
-        return (x, cache), None
+        return x, cache
 
     def _linear(self, features, name, *, bias, residual=False):
         # 2 L branches are added to the residual stream; the scale keeps its variance at initialisation.
@@ -141,7 +141,7 @@ class Transformer(nn.Module):
         # What is not kept is computed again: attention, norms and nonlinearities, which cost little.
         keep = None if self.remat else jax.checkpoint_policies.dots_with_no_batch_dims_saveable
         block = nn.remat(Block, prevent_cse=False, policy=keep)
-        in_axes = (0, *4 * [nn.broadcast])  # of layer, angles, valid, start, packing
+        in_axes = (0, *4 * [nn.broadcast])  # of cache, angles, valid, start, packing
         scan = nn.scan(block, {"params": 0}, split_rngs={"params": True}, in_axes=in_axes, length=c.layers)
         self.embed = nn.Embed(c.vocab, c.width, embedding_init=normal(0.02))
         if c.rope_theta is None:
@@ -194,13 +194,13 @@ class Transformer(nn.Module):
     def extend(self, tokens: jax.Array, valid: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
         """Logits after the last token `[B, V]`, and the cache with the tokens `[B, T]` added.
 
-        Several tokens start an empty cache; after that, one at a time.
+        Several tokens start an empty cache; after that, one at a time. Takes parameters that are `apart`.
         """
-        self._check_length(cache.keys.shape[3])
+        self._check_length(cache.valid.shape[1])
         slots = jax.lax.dynamic_update_slice(cache.valid, valid, (0, cache.length))
         before = jnp.sum(cache.valid, axis=-1, keepdims=True)
-        x, (keys, values) = self._run(tokens, before + _positions(valid), slots, cache[:2], cache.length)
-        return self._logits(x[:, -1]), Cache(keys, values, slots, cache.length + tokens.shape[1])
+        x, layers = self._run(tokens, before + _positions(valid), slots, cache.layers, cache.length)
+        return self._logits(x[:, -1]), Cache(layers, slots, cache.length + tokens.shape[1])
 
     def _check_length(self, longest):
         if longest > self.config.positions:
@@ -212,8 +212,19 @@ class Transformer(nn.Module):
         if c.rope_theta is None:
             x += self.positions(positions).astype(self.dtype)
         turns = None if c.rope_theta is None else _turns(c, c.rope_theta, positions)
-        (x, cache), _ = self.layers((x, cache), jnp.arange(c.layers), turns, valid, start, packing)
+        if cache is None:
+            x, _ = self.layers(x, None, turns, valid, start, packing)
+        else:
+            x, cache = self._each_layer(x, cache, turns, valid, start, packing)
         return self.norm(x.astype(jnp.float32)).astype(self.dtype), cache
+
+    def _each_layer(self, x, cache, *rest):
+        """The layers one by one: a scan copies the weights and the cache of each from where they are stacked."""
+        block, grown = Block(self.config, jnp.dtype(self.dtype), parent=None), []
+        for params, seen in zip(self.variables["params"]["layers"], cache, strict=True):
+            x, seen = block.apply({"params": params}, x, seen, *rest)
+            grown.append(seen)
+        return x, tuple(grown)
 
     def _logits(self, x):
         table = self.embed if self.config.tied else self.lm_head
@@ -232,11 +243,17 @@ class Transformer(nn.Module):
             lambda path, x: x if any(key.key in exact for key in path) else x.astype(self.dtype), params
         )
 
+    def apart(self, params: Params) -> Params:
+        """`params` as `extend` takes them, with a tree for each layer: a loop over tokens need not take them apart."""
+        stacked = params["params"]["layers"]
+        layers = tuple(jax.tree.map(itemgetter(layer), stacked) for layer in range(self.config.layers))
+        return {"params": params["params"] | {"layers": layers}}
+
     def empty_cache(self, rows: int, slots: int) -> Cache:
         """A cache for `rows` rows of at most `slots` tokens."""
         c = self.config
-        zeros = jnp.zeros((c.layers, rows, c.kv_heads, slots, c.head_size), self.dtype)
-        return Cache(zeros, zeros, jnp.zeros((rows, slots), bool), jnp.int32(0))
+        zeros = jnp.zeros((rows, c.kv_heads, slots, c.head_size), self.dtype)
+        return Cache(c.layers * ((zeros, zeros),), jnp.zeros((rows, slots), bool), jnp.int32(0))
 
 
 def _norm(c: TransformerConfig, name: str | None = None) -> nn.Module:

@@ -55,7 +55,7 @@ def generate(
     ops.check_same_shape(tokens=tokens, valid=valid)
     rows, width = tokens.shape[0] * n, tokens.shape[1]
     stop = jnp.repeat(jnp.broadcast_to(jnp.asarray(stop, jnp.int32), tokens.shape[:1]), n)
-    params = model.cast(params)
+    params = model.apart(model.cast(params))
     lengths = jnp.sum(valid, axis=-1)  # [B]
     row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(rows))
 
@@ -115,8 +115,8 @@ def _categorical(key, logits):
 
 def _copies(cache: Cache, n: int) -> Cache:
     """The cache of every row, `n` times in a row."""
-    keys, values = (jnp.repeat(x, n, axis=1) for x in (cache.keys, cache.values))
-    return Cache(keys, values, jnp.repeat(cache.valid, n, axis=0), cache.length)
+    layers, valid = jax.tree.map(lambda x: jnp.repeat(x, n, axis=0), (cache.layers, cache.valid))
+    return Cache(layers, valid, cache.length)
 
 
 def _align_right(tokens, lengths):

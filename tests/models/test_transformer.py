@@ -94,6 +94,7 @@ def test_leading_axes_are_kept():
 def test_cached_decoding_equals_the_forward_pass(model):
     params, extend = random(model), functools.partial(apply, model, method="extend")
     expected = jax.nn.log_softmax(apply(model, params, left(TOKENS), left(VALID)))
+    params = model.apart(params)
     got, cache = extend(params, left(TOKENS)[:, :8], left(VALID)[:, :8], model.empty_cache(3, 12))
     np.testing.assert_allclose(jax.nn.log_softmax(got), expected[:, 7], atol=1e-4)
     for t in (8, 9):
