@@ -1,6 +1,6 @@
 """Steps of prefjax on the pairs of the peer scripts: same token ids, shape, batch and dtype.
 
-    python benchmarks/steps.py --peers DIR --work dpo [--reference cached] [--dtype bf16] [--steps 40]
+    python benchmarks/steps.py --peers DIR --work dpo [--reference cached] [--packing off] [--dtype bf16] [--steps 40]
 
 DIR is the folder with the peers' `common.py`, which makes the pairs. Prints one JSON line.
 """
@@ -16,7 +16,8 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--peers", required=True)
 parser.add_argument("--work", default="dpo", choices=["sft", "reward", "dpo"])
 parser.add_argument("--reference", default="frozen", choices=["frozen", "cached"])
-parser.add_argument("--model", default="S")  # of the peers, or XS: see tiny.py
+parser.add_argument("--packing", default="on", choices=["on", "off"])  # off: nothing is shared, padding is computed
+parser.add_argument("--model", default="S")  # of the peers, or of shapes.py
 parser.add_argument("--pairs", type=int, default=8)
 parser.add_argument("--dtype", default="fp32", choices=["fp32", "bf16"])
 parser.add_argument("--steps", type=int, default=40)
@@ -25,9 +26,9 @@ options = parser.parse_args()
 
 sys.path.insert(0, options.peers)
 import common  # noqa: E402  (the peers' own workload)
-import tiny  # noqa: E402
+import shapes  # noqa: E402
 
-tiny.add_to(common)
+shapes.add_to(common)
 
 from prefjax import host  # noqa: E402
 
@@ -91,6 +92,8 @@ def main() -> None:
     step = jax.jit(one_step(algorithm.step), donate_argnums=0)
     seconds, tokens, first, clock = [], [], None, time.perf_counter()
     for _, batch in prefetch(batch_at, 0, options.steps):
+        if options.packing == "off":
+            batch = batch._replace(sequences=batch.sequences._replace(packing=None))
         state, metrics = step(state, frozen, numbers, batch, key)
         jax.block_until_ready(metrics)
         first = first or common.proc_age()
@@ -104,6 +107,7 @@ def main() -> None:
                 "system": "prefjax",
                 "work": options.work,
                 "reference": options.reference,
+                "packing": options.packing,
                 "model": options.model,
                 "dtype": options.dtype,
                 "steps": len(seconds),
