@@ -74,6 +74,11 @@ def loss_of(config: Any, name: str = "loss") -> Callable[..., tuple[Mean, dict[s
     return loss
 
 
+def takes(config: Any, argument: str) -> bool:
+    """Whether the loss named by `config.loss` has an argument of that name."""
+    return argument in inspect.signature(resolve(config.loss, "prefjax.losses").function).parameters
+
+
 def algorithm(loss_fn: LossFn, config: Any, eats: type = object) -> Algorithm:
     """An algorithm whose step is one gradient update of `loss_fn`.
 

@@ -10,7 +10,6 @@ measure drift against the original.
 
 import dataclasses
 import hashlib
-import inspect
 import json
 import logging
 import os
@@ -23,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from prefjax import __version__, checkpoint, models
+from prefjax import __version__, checkpoint, models, optim
 from prefjax.data.batches import epoch
 from prefjax.data.rows import Rows
 from prefjax.errors import ConfigError
@@ -45,10 +44,7 @@ def check(config: Any, nets: models.Models) -> None:
             "c.frozen.reference = c.model"
         )
     measured = config.reference != "cached" and config.reward  # the KL of samples, whatever the loss
-    if (
-        not measured
-        and "ref_logps" not in inspect.signature(resolve(config.loss, "prefjax.losses").function).parameters
-    ):
+    if not measured and not optim.takes(config, "ref_logps"):
         raise ConfigError(
             f"config.reference is {config.reference!r} and config.loss {config.loss!r} takes no ref_logps; "
             "config.reference should be 'frozen'"

@@ -51,7 +51,7 @@ def test_help_answers_within_a_second_and_imports_no_jax():
         (["train", "--config=configs/dpo.py", "--workdri=x"], "workdri"),
         (["train", "--config=configs/dpo.py", "extra"], "'extra' is no flag"),
         (
-            ["train", "--config=configs/dpo.py", "--workdir=x", "--config.loss=dpo_los()", "--config.model={}"],
+            ["train", "--config=configs/dpo.py", "--workdir={}/new", "--config.loss=dpo_los()", "--config.model={}"],
             "dpo_loss",
         ),
         (["sample", "--model={}"], "nothing to complete"),

@@ -1,4 +1,4 @@
-"""Direct preference optimisation and its family: two models, straight from pairs."""
+"""Direct preference optimisation and its family: two models, or the policy alone, straight from pairs."""
 
 from typing import Any
 
@@ -10,14 +10,19 @@ from prefjax.types import Algorithm, Pairs
 
 
 def make(config: Any, nets: models.Models) -> Algorithm:
-    """Trains `nets["policy"]` against `frozen["reference"]` on `Pairs` with the loss named by `config.loss`."""
-    if "reference" not in nets:
+    """Trains `nets["policy"]` on `Pairs` with the loss named by `config.loss`.
+
+    A loss that takes `ref_logps` is given those of `frozen["reference"]`; another (SimPO, ORPO) needs no reference.
+    """
+    loss, referred = optim.loss_of(config), optim.takes(config, "ref_logps")
+    if referred and "reference" not in nets:
         raise ConfigError("config.frozen.reference is not set; it should be a model: c.frozen.reference = c.model")
-    loss = optim.loss_of(config)
 
     def loss_fn(params, frozen, hparams, batch, key):
         sequences = batch.sequences
         logps = models.logps(nets["policy"], params, sequences)
+        if not referred:
+            return loss(hparams, batch, logps, sequences.response)
         ref_logps = batch.ref_logps
         if ref_logps is None:
             ref_logps = jax.lax.stop_gradient(models.logps(nets["reference"], frozen["reference"], sequences))

@@ -1,9 +1,8 @@
 """Direct preference optimisation: the reward-model loss on implicit rewards."""
 
 import jax
-import jax.numpy as jnp
 
-from prefjax import ops
+from prefjax.losses import implicit
 from prefjax.losses.bradley_terry import bradley_terry_loss
 from prefjax.metrics import Mean
 
@@ -17,6 +16,7 @@ def dpo_loss(
     margin: jax.Array | None = None,
     target: jax.Array | None = None,
     label_smoothing: float | jax.Array = 0.0,
+    reduction: str = "sum",
     where: jax.Array | None = None,
 ) -> tuple[Mean, dict[str, Mean]]:
     """Bradley-Terry loss on the implicit rewards r_i = beta log(policy(y_i | x) / reference(y_i | x)).
@@ -31,20 +31,23 @@ def dpo_loss(
       mask: `[B, 2, T]` bool: the response tokens.
       beta: strength of the pull towards the reference.
       margin, target, label_smoothing, where: as in `bradley_terry_loss`.
+      reduction: "sum" over the tokens of a response, as in the paper, or "mean": length-normalised DPO (Lambert et al.
+        2024, https://arxiv.org/abs/2411.15124), with a `beta` of 5 or so.
 
     Returns:
       The loss in nats a pair (log 2 where policy and reference agree), the metrics of `bradley_terry_loss` on the
       implicit rewards, and `logps/chosen`, `logps/rejected`: the policy's summed log-probabilities.
 
     Raises:
-      ValueError: a shape other than those above.
+      ValueError: a shape other than those above, or another reduction.
 
     >>> import jax.numpy as jnp
     >>> loss, _ = dpo_loss(jnp.zeros((1, 2, 3)), jnp.zeros((1, 2, 3)), jnp.ones((1, 2, 3), bool))
     >>> print(f"{loss.value:.6f}")
     0.693147
     """
-    log_ratios, metrics = _log_ratios(logps, ref_logps, mask, where)
+    mean = implicit.is_mean(reduction)
+    log_ratios, metrics = implicit.log_ratios(logps, ref_logps, mask, where, mean=mean)
     loss, reward_metrics = bradley_terry_loss(
         beta * log_ratios, margin=margin, target=target, label_smoothing=label_smoothing, where=where
     )
@@ -82,23 +85,43 @@ def ipo_loss(
     >>> print(f"{loss.value:.1f}")  # 1 / (4 tau^2)
     25.0
     """
-    if reduction not in ("sum", "mean"):
-        raise ValueError(f"reduction: expected 'sum' or 'mean', got {reduction!r}")
-    log_ratios, metrics = _log_ratios(logps, ref_logps, mask, where, mean=reduction == "mean")
+    mean = implicit.is_mean(reduction)
+    log_ratios, metrics = implicit.log_ratios(logps, ref_logps, mask, where, mean=mean)
     losses = (log_ratios[:, 0] - log_ratios[:, 1] - 1 / (2 * tau)) ** 2
-    _, reward_metrics = bradley_terry_loss(tau * log_ratios, where=where)
-    return Mean.of(losses, where), reward_metrics | metrics
+    return implicit.pairs(losses, tau * log_ratios, where, metrics)
 
 
-def _log_ratios(logps, ref_logps, mask, where, mean=False):
-    """log(policy / reference) of each response `[B, 2]`, 0 outside `where`, and both log-probabilities as metrics."""
-    ops.check_shape("logps", logps, (None, 2, None))
-    ops.check_same_shape(logps=logps, ref_logps=ref_logps, mask=mask)
-    if where is not None:
-        ops.check_shape("where", where, logps.shape[:1])
-        mask = mask & where[:, None, None]
-    logps, ref_logps = (jnp.where(mask, x, 0).astype(jnp.float32) for x in (logps, ref_logps))
-    totals = jax.lax.stop_gradient(ops.sum_tokens(logps, mask))
-    metrics = {"logps/chosen": Mean.of(totals[:, 0], where), "logps/rejected": Mean.of(totals[:, 1], where)}
-    reduce = ops.mean_tokens if mean else ops.sum_tokens
-    return reduce(logps - ref_logps, mask), metrics
+def robust_dpo_loss(
+    logps: jax.Array,
+    ref_logps: jax.Array,
+    mask: jax.Array,
+    *,
+    beta: float | jax.Array = 0.1,
+    label_smoothing: float | jax.Array = 0.1,
+    where: jax.Array | None = None,
+) -> tuple[Mean, dict[str, Mean]]:
+    """An unbiased estimate of the DPO loss of clean labels, from labels flipped with probability `label_smoothing`.
+
+        L = (-(1 - e) log sigmoid(h) + e log sigmoid(-h)) / (1 - 2 e),   h the difference of implicit rewards
+
+    Chowdhury et al. 2024, equation 12 (https://arxiv.org/abs/2403.00409). Unlike the mixture of `dpo_loss` it has no
+    least value: it goes on growing a margin.
+
+    Args:
+      logps, ref_logps, mask, beta, where: as in `dpo_loss`.
+      label_smoothing: e, less than 1/2.
+
+    Returns:
+      The loss a pair, and the metrics of `dpo_loss`.
+
+    >>> import jax.numpy as jnp
+    >>> loss, _ = robust_dpo_loss(jnp.array([[[2.0], [0.0]]]), jnp.zeros((1, 2, 1)), jnp.ones((1, 2, 1), bool))
+    >>> print(f"{loss.value:.6f}")
+    0.573139
+    """
+    log_ratios, metrics = implicit.log_ratios(logps, ref_logps, mask, where)
+    rewards = beta * log_ratios
+    logits = rewards[:, 0] - rewards[:, 1]
+    kept = (1 - label_smoothing) * jax.nn.log_sigmoid(logits)
+    flipped = label_smoothing * jax.nn.log_sigmoid(-logits)
+    return implicit.pairs((flipped - kept) / (1 - 2 * label_smoothing), rewards, where, metrics)

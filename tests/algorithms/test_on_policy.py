@@ -33,7 +33,7 @@ def trees():
 def recipe(name="ppo", **settings):
     c = base()
     c.algorithm, c.loss, c.reward = name, "ppo_policy_loss(epsilon=0.2)", "model()"
-    c.tokenizer, c.batch_size = "prefjax.worlds.desk:tokenizer()", 8
+    c.tokenizer, c.batch_size, c.mesh.data = "prefjax.worlds.desk:tokenizer()", 8, 1
     c.data.train, c.data.rows = "prefjax.worlds.desk:prompts(split='validation')", "prompts()"
     c.optim.tx, c.optim.lr, c.optim.schedule = "sgd()", 0.1, "constant()"
     c.rollout.max_new, c.rl.epochs = 6, 2

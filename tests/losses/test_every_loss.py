@@ -46,7 +46,8 @@ def make_case(name: str, **knobs) -> Case:
     rng = np.random.default_rng(0)
     for kind, shape in (("rewards", (ROWS, 2)), ("pairs", (ROWS, 2, TOKENS)), ("rows", (ROWS, TOKENS))):
         lengths = rng.integers(2, TOKENS + 1, shape[:-1])
-        arrays = {k: rng.normal(-1, 1, shape).astype(np.float32) for k in wanted if k != "mask"}
+        draw = lambda k, shape=shape: rng.uniform(-3, -0.2, shape) if "logps" in k else rng.normal(-1, 1, shape)
+        arrays = {k: draw(k).astype(np.float32) for k in wanted if k != "mask"}
         if "mask" in wanted:
             arrays["mask"] = np.arange(TOKENS) < lengths[..., None]
         try:
@@ -57,6 +58,7 @@ def make_case(name: str, **knobs) -> Case:
     raise AssertionError(f"no inputs fit {name}")
 
 
+HELD = ("wpo_loss",)  # the weights of pairs have no gradient
 CASES = {name: make_case(name) for name in losses.__all__}
 CASES |= {f"{name}-sequence": make_case(name, per="sequence") for name in CASES if "per" in parameters(name)}
 
@@ -161,7 +163,9 @@ def test_swapping_the_candidates_flips_the_margin(case):
     np.testing.assert_allclose(there["rewards/accuracy"].value, 1 - back["rewards/accuracy"].value, rtol=1e-6)
 
 
-def test_gradient_is_that_of_finite_differences(case):
+def test_gradient_is_that_of_finite_differences(case, request):
+    if request.node.callspec.id in HELD:
+        pytest.skip("a part of it is held fixed: its own tests look at the gradient")
     gradient = case.gradient()
     for name, array in case.floats().items():
         direction = np.random.default_rng(2).normal(size=array.shape).astype(np.float32)
