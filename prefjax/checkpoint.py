@@ -84,20 +84,7 @@ class Checkpoints:
         Raises:
           CheckpointError: the saved state has another structure, shape or type.
         """
-        import orbax.checkpoint as ocp
-
-        if self.latest is None:
-            return like, None
-        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)._asdict()
-        items = {"params": ocp.args.StandardRestore(abstract.pop("params")), "rest": ocp.args.StandardRestore(abstract)}
-        try:
-            found: Any = self._manager.restore(
-                self.latest, args=ocp.args.Composite(**items, cut=ocp.args.JsonRestore())
-            )
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise CheckpointError(f"{self._folder}/{self.latest} does not fit this run: {reason}") from error
-        return TrainState(params=found.params, **found.rest), found.cut["cut"]
+        return (like, None) if self.latest is None else _restored(self._manager, self.latest, like)
 
     def _vouch(self) -> None:
         """The last act of a save: Orbax then gives the folder its name, so that no step is ever without a manifest."""
@@ -116,6 +103,36 @@ class Checkpoints:
                 f"{self._folder}: a checkpoint could not be written: {reason}; "
                 f"a state takes {self._size:,} bytes, {files.free(self._folder)}"
             ) from error
+
+
+def state(workdir: Path, step: int | None, like: TrainState) -> TrainState:
+    """The state that a run had after a step, by default its newest; changes nothing in its workdir.
+
+    Raises:
+      CheckpointError: the step is not there, it is damaged, or it does not fit `like`.
+    """
+    import orbax.checkpoint as ocp
+
+    step = _step(workdir, step)
+    reason = files.damage(workdir / _FOLDER / str(step))
+    if reason is not None:
+        raise CheckpointError(f"{workdir}: step {step} is damaged: {reason}")
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    with ocp.CheckpointManager(workdir.resolve() / _FOLDER, options=options) as manager:
+        return _restored(manager, step, like)[0]
+
+
+def _restored(manager: Any, step: int, like: TrainState) -> tuple[TrainState, Any]:
+    import orbax.checkpoint as ocp
+
+    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)._asdict()
+    items = {"params": ocp.args.StandardRestore(abstract.pop("params")), "rest": ocp.args.StandardRestore(abstract)}
+    try:
+        found: Any = manager.restore(step, args=ocp.args.Composite(**items, cut=ocp.args.JsonRestore()))
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{manager.directory}/{step} does not fit this run: {reason}") from error
+    return TrainState(params=found.params, **found.rest), found.cut["cut"]
 
 
 def digest(state: Any) -> str:

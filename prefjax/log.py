@@ -2,7 +2,8 @@
 
 config.json      every setting           metrics.jsonl   one line a logged step, no clock: equal runs, equal bytes
 run.json         what ran, on what       timing.jsonl    the clock
-samples.jsonl    completions             DONE | FAILED.json | INTERRUPTED.json
+samples.jsonl    completions             eval/N.json     the evaluations of step N, with intervals
+alarms.jsonl     what went wrong         DONE | FAILED.json | INTERRUPTED.json
 
 A process may be killed at any moment: whole files are replaced, and lines after the last checkpoint are forgotten.
 """
@@ -33,6 +34,7 @@ from prefjax.mirrors import Mirrors
 from prefjax.processes import is_first
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tokenizers")
+_LINES = ("metrics.jsonl", "timing.jsonl", "samples.jsonl", "alarms.jsonl")
 _END = ("DONE", "FAILED.json", "INTERRUPTED.json")
 # Settings a resumed run may change. Schedules run to `steps`: with another value the rest of them bends to it.
 RESUMABLE = ("steps", "log_every", "eval_every", "checkpoint_every", "keep", "cache", "wandb", "tensorboard")
@@ -70,11 +72,12 @@ class Record:
         Returns:
           The names of the evaluations of that step that the record holds.
         """
-        rows = {name: self._rows(name, step) for name in ("metrics.jsonl", "timing.jsonl", "samples.jsonl")}
+        rows = {name: self._rows(name, step) for name in _LINES}
         last = [key for row in rows["metrics.jsonl"] if row["step"] == step for key in row]
         evaluated = {key.split("/")[1] for key in last if key.startswith("eval/")}
         whole = lambda row: row["step"] < step or "eval" not in row or row["eval"] in evaluated
         rows["samples.jsonl"] = [row for row in rows["samples.jsonl"] if whole(row)]
+        rows["alarms.jsonl"] = [row for row in rows["alarms.jsonl"] if row["step"] < step]  # raised again from eval/
         for name, kept in rows.items() if is_first() else ():
             if (self.workdir / name).exists():
                 write(self.workdir / name, "".join(map(_line, kept)))

@@ -14,6 +14,8 @@ from prefjax.config import hparams, validate
 from prefjax.data import load
 from prefjax.data.batches import batches
 from prefjax.errors import ConfigError, Interrupted
+from prefjax.evals import history
+from prefjax.evals.summary import mean, summarise
 from prefjax.log import Meter, Record, progress
 from prefjax.resolve import is_call, resolve
 from prefjax.types import Mixed, Setup, TrainState
@@ -71,6 +73,7 @@ def setup(config: Any, frozen: Mapping[str, str] | None = None, *, dry: bool = F
         batch_at=lambda step: parallel.deal(batch_at(step)),
         prompts=rows.prompts,
         facts=facts,
+        shared={},
     )
 
 
@@ -100,6 +103,11 @@ def check_fit(nets: dict[str, Any], tokenizer: Any, max_length: int) -> None:
             )
 
 
+def evaluations(run: Setup) -> dict[str, Callable]:
+    """Those that the config of a run names."""
+    return {name: resolve(text, "prefjax.evals")(run) for name, text in run.config.evals.items() if text}
+
+
 def train(config: Any, workdir: str | Path) -> TrainState:
     """Trains as `config` says, from the newest checkpoint in `workdir` if it holds one, and records the run there.
 
@@ -119,7 +127,7 @@ def train(config: Any, workdir: str | Path) -> TrainState:
         record = Record(workdir, config.to_dict())
         try:
             run = setup(config, record.facts.get("frozen"))
-            evals = {name: resolve(text, "prefjax.evals")(run) for name, text in config.evals.items() if text}
+            evals = evaluations(run)
             processes.agree([record.config, run.facts])
             record.begin(run.facts)
             if processes.is_first():
@@ -146,6 +154,7 @@ def fit(run: Setup, evals: dict[str, Callable], record: Record) -> TrainState:
         meter.resume(cut)
         first = int(state.step)
         done = record.resume(first)
+        history.forget(record.workdir, first, done)
         if first == 0 or due(first, config.eval_every, config.steps):
             evaluate({name: evals[name] for name in evals if name not in done}, state, run.frozen, record)
         with interrupt.deferred() as asked, progress(first, config.steps) as advance:
@@ -183,9 +192,11 @@ def evaluate(evals: dict[str, Callable], state: TrainState, frozen: Any, record:
     """Runs every evaluation on a state, with a key that is the same at every step, and records what they say."""
     key, at = jax.random.key(0), int(state.step)
     for name, run in evals.items():
-        values = run(state, frozen, key)
-        record.samples(at, [{"eval": name, **row} for row in values.pop("samples", [])])
-        record.metrics(at, {f"eval/{name}/{k}": float(v) for k, v in values.items()})
+        found = run(state, frozen, key)
+        record.samples(at, [{"eval": name, **row} for row in found.get("samples", [])])
+        history.add(record.workdir, at, summarise({name: found}))
+        values = {f"eval/{name}/{metric}": mean(value) for metric, value in found.items() if metric != "samples"}
+        record.metrics(at, values)  # last: what resumes believes an evaluation that has its metrics
         host.give_back()
 
 

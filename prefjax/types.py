@@ -129,3 +129,4 @@ class Setup(NamedTuple):
     batch_at: Callable[[int], Any]  # a pure function of the step: a batch on the devices
     prompts: Any  # [rows] uint64: which prompts are trained on, so that an evaluation can keep off them
     facts: dict[str, Any]  # what the record should say of the data: rows, drops; evaluations add theirs
+    shared: dict[Any, Any]  # what evaluations have in common: see `prefjax.evals.completions`

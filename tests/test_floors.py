@@ -29,7 +29,7 @@ FLOORS = [
         "log",
     ),
     ("algorithms", "evals", "reference"),
-    ("train", "plan", "commands"),
+    ("train", "plan", "commands", "evaluate"),
     ("cli", "__main__"),
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -39,9 +39,9 @@ N = 16  # of best-of-n
 MEASURES = {  # of an answer: what a reader calls it, and which way is better
     "gold": ("gold utility (the truth, never trained on)", "up"),
     "reward": ("reward model score (the proxy)", "up"),
-    "fact": ("states the right fact", "up"),
-    "refuses_unsafe": ("refuses what it should refuse", "up"),
-    "refuses_benign": ("refuses what it should answer", "down"),
+    "factuality": ("states the right fact", "up"),
+    "unsafe_refusal": ("refuses what it should refuse", "up"),
+    "benign_refusal": ("refuses what it should answer", "down"),
     "hedges": ("hedges an answer", ""),
     "caveats": ("caveats an answer", ""),
     "length": ("length, tokens", ""),

@@ -28,7 +28,7 @@ from prefjax.cli import main as prefjax  # noqa: E402
 from prefjax.resolve import is_call  # noqa: E402
 from prefjax.train import train  # noqa: E402
 
-SHOWN = ("gold", "reward", "fact", "length", "well_formed")
+SHOWN = ("gold", "reward", "factuality", "length", "well_formed")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

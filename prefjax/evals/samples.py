@@ -1,17 +1,23 @@
 """What the policy writes: length, stops, distance to the reference, reward, and what a judge says of the texts."""
 
+import logging
 import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from prefjax import models, ops, rewards
 from prefjax.data import load
+from prefjax.evals.completions import Completion, batched, completions, of_reference
+from prefjax.evals.stats import ratio
+from prefjax.evals.summary import OF_A_ROW
 from prefjax.processes import fetch
 from prefjax.resolve import resolve
-from prefjax.sampling.complete import answers, sample
 from prefjax.types import Setup
+
+_log = logging.getLogger(__name__)
 
 
 def make(
@@ -27,10 +33,18 @@ def make(
 ) -> Callable[..., dict[str, Any]]:
     """Samples completions of the prompts of `source`, with the same noise at every step.
 
-    Returns the means, over completions, of `length` (tokens, the stop token included) and `stopped` (share that ended
-    by itself); with a frozen reference `kl`, nats a sequence, the k3 estimate of KL(policy || reference) at
-    temperature 1; `reward`, that of `config.reward`, or of a frozen reward model; and of all that the judge says. Every
-    completion is a row of `samples`, with these values.
+    Every completion is a row of `samples`, with these values, whose means over completions are returned:
+
+    - `length` (tokens, the stop token included), `stopped` (1 if it ended by itself), `entropy` (of the policy along
+      it, nats a token).
+    - `kl_exact`, KL(policy || reference) along the sampled prefixes, of whole vocabularies, and its estimates `kl_k1`
+      and `kl` (k3): nats a sequence, at temperature 1.
+    - `length_reference`, the mean length of the original reference's own completions of the prompt; beside it
+      `length_ratio`, the ratio of the mean lengths with its interval.
+    - `reward`, that of `config.reward`, or of a frozen reward model; and all that the judge says.
+
+    Without a frozen reference there is no KL and no length ratio, and a warning says so. A reference that moves is not
+    the one that is measured to: the original is.
 
     Args:
       run: the run.
@@ -41,41 +55,65 @@ def make(
       n: completions of each.
       max_new, temperature, batch_size: as in `prefjax.sampling.complete.sample`.
     """
-    records = load.records(source, limit)
-    judged = resolve(judge) if judge else lambda records, texts: {}
+    knobs = {"limit": limit, "n": n, "max_new": max_new, "temperature": temperature, "batch_size": batch_size}
+    written, judged = completions(run, source, **knobs), resolve(judge) if judge else lambda records, texts: {}
+    measured = _measure(run, load.records(source, limit))
+    if "reference" not in run.nets:
+        _log.warning("samples(source=%r): frozen.reference is not set: no KL and no length_ratio is measured", source)
+    usual = of_reference(run, source, **knobs) if "reference" in run.nets else None
+
+    def evaluate(state, frozen, key):
+        found = written(state, key)
+        rows = [c.row | {"length": c.length, "stopped": float(c.stopped)} for c in found]
+        numbers: list[dict[str, float]] = []
+        for count, sequences, ids in batched(found, batch_size):
+            values = fetch(measured(state.params, frozen, sequences, ids))
+            numbers += [{name: float(x[at]) for name, x in values.items()} for at in range(count)]
+        rows = [row | more for row, more in zip(rows, numbers, strict=True)]
+        for name, values in judged([c.record for c in found], [c.text for c in found]).items():
+            for row, value in zip(rows, values, strict=True):
+                row[name] = None if value is None else float(value)
+        beside = _beside(rows, usual(frozen, key)) if usual else {}
+        means = {name: [row[name] for row in rows if row[name] is not None] for name in rows[0] if name not in OF_A_ROW}
+        told = {name: math.fsum(values) / len(values) for name, values in means.items() if values}
+        return told | beside | {"samples": rows}
+
+    return evaluate
+
+
+def _measure(run: Setup, records: list[dict[str, Any]]) -> Callable[..., dict[str, jax.Array]]:
+    """(params, frozen, sequences `[B, T]`, ids `[B]`) -> {metric: `[B]`}, from one pass of each model."""
     net, nets = run.nets["policy"], run.nets
     named = run.config.reward or ("model()" if "reward" in nets else "")
     score = rewards.make(named, nets, run.tokenizer, lambda: records) if named else None
 
     @jax.jit
     def measure(params, frozen, sequences, ids):
-        found = {}
+        mask, found = sequences.response, {}
+        total = lambda x: ops.sum_tokens(x, mask)
         if "reference" in frozen:
-            logps = models.logps(net, params, sequences)
-            ref_logps = models.logps(nets["reference"], frozen["reference"], sequences)
-            found["kl"] = ops.sum_tokens(ops.kl_k3(logps, ref_logps), sequences.response)
+            both = models.divergence(net, params, nets["reference"], frozen["reference"], sequences)
+            found["kl"] = total(ops.kl_k3(both.logps, both.ref_logps))
+            found |= {"kl_exact": total(both.kl), "kl_k1": total(ops.kl_k1(both.logps, both.ref_logps))}
+            entropy = both.entropy
+        else:
+            hidden = net.apply(params, sequences.tokens, method="hidden")
+            _, entropy = models.logps_and_entropy(net, params, hidden, sequences)
+        found["entropy"] = total(entropy) / jnp.sum(mask, axis=-1)
         if score is not None:
             found["reward"], parts = score(frozen, sequences, ids)
             found |= {f"reward/{name}": part for name, part in parts.items()} if len(parts) > 1 else {}
         return found
 
-    def evaluate(state, frozen, key):
-        rows: list[dict[str, Any]] = []
-        knobs: dict[str, Any] = {"n": n, "max_new": max_new, "temperature": temperature, "batch_size": batch_size}
-        for batch in sample(net, state.params, run.tokenizer, records, key, **knobs):
-            measured = fetch(measure(state.params, frozen, batch.sequences, batch.records))
-            for at, answer in enumerate(answers(batch, run.tokenizer)):
-                record = records[answer.record]
-                row = {"record": answer.record, "slice": record.get("slice")}
-                row |= {"prompt": record["prompt"], "response": answer.text}
-                row |= {"length": answer.length, "stopped": float(answer.stopped)}
-                rows.append(row | {name: float(values[at]) for name, values in measured.items()})
-        verdicts = judged([records[row["record"]] for row in rows], [row["response"] for row in rows])
-        for name, values in verdicts.items():
-            for row, value in zip(rows, values, strict=True):
-                row[name] = None if value is None else float(value)
-        names = [name for name in rows[0] if name not in ("record", "slice", "prompt", "response")]
-        means = {name: [row[name] for row in rows if row[name] is not None] for name in names}
-        return {name: math.fsum(values) / len(values) for name, values in means.items() if values} | {"samples": rows}
+    return measure
 
-    return evaluate
+
+def _beside(rows: list[dict[str, Any]], usual: list[Completion]) -> dict[str, Any]:
+    """Gives each row the mean length of the reference's completions of its prompt; the ratio of all lengths."""
+    lengths: dict[int, list[int]] = {}
+    for completion in usual:
+        lengths.setdefault(completion.index, []).append(completion.length)
+    for row in rows:
+        row["length_reference"] = math.fsum(lengths[row["record"]]) / len(lengths[row["record"]])
+    mine, usually, records = ([row[name] for row in rows] for name in ("length", "length_reference", "record"))
+    return {"length_ratio": ratio(mine, usually, records)}
