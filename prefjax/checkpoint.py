@@ -11,9 +11,9 @@ import json
 import logging
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Container, Generator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,7 +21,7 @@ import numpy as np
 from prefjax import files, models
 from prefjax.data.load import MODEL_FOLDER
 from prefjax.errors import CheckpointError, DiskError
-from prefjax.processes import is_first
+from prefjax.processes import agree, is_first
 from prefjax.types import Params, TrainState
 
 MOMENTS = "reward.json"  # of rewards on reference samples, beside the config of a reward model
@@ -36,17 +36,27 @@ class Checkpoints:
     Steps that are damaged and newer than the newest good one are set aside, since the run will write them again.
     """
 
-    def __init__(self, workdir: Path, keep: int = 2):
-        """Raises CheckpointError if there are steps, and none of them is good."""
-        import orbax.checkpoint as ocp
+    def __init__(self, workdir: Path, keep: int = 2, inside: Callable[[], Container[int]] = tuple):
+        """Opens the folder of a run.
 
-        self._folder, self._size = workdir.resolve() / _FOLDER, 0
+        Args:
+          workdir: of the run.
+          keep: newest steps that stay.
+          inside: returns the steps inside the budget of the run, of which the newest stays too: see `back`.
+
+        Raises:
+          CheckpointError: there are steps, and none of them is good.
+        """
+        import orbax.checkpoint as ocp
+        from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, LatestN
+
+        self._folder, self._size, self._inside = workdir.resolve() / _FOLDER, 0, inside
         self.latest = newest(workdir)
         for step in _steps(workdir) if is_first() else ():
             if step > (self.latest or 0):
                 files.set_aside(self._folder / str(step))
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep,
+            preservation_policy=AnyPreservationPolicy([LatestN(keep), _NewestOf(inside)]),
             cleanup_tmp_directories=True,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._vouch),
         )
@@ -85,6 +95,28 @@ class Checkpoints:
           CheckpointError: the saved state has another structure, shape or type.
         """
         return (like, None) if self.latest is None else _restored(self._manager, self.latest, like)
+
+    def back(self, start: TrainState) -> TrainState:
+        """The newest good state inside the budget, which is then the newest of the run: later steps are set aside.
+
+        Args:
+          start: the state before the first step, which is saved and returned where no step is inside.
+        """
+        with self._surfacing():
+            self._manager.wait_until_finished()
+        steps = _steps(self._folder.parent)
+        inside = [step for step in steps if step in self._inside() and files.damage(self._folder / str(step)) is None]
+        target = max(inside, default=0)
+        agree(target)  # all have looked before the first one renames
+        for step in steps if is_first() else ():
+            if step > target:
+                files.set_aside(self._folder / str(step), "over_budget")
+        agree(target)
+        self._manager.reload()
+        if not inside:
+            self.save(start)
+            return start
+        return _restored(self._manager, target, start)[0]
 
     def _vouch(self) -> None:
         """The last act of a save: Orbax then gives the folder its name, so that no step is ever without a manifest."""
@@ -133,6 +165,17 @@ def _restored(manager: Any, step: int, like: TrainState) -> tuple[TrainState, An
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{manager.directory}/{step} does not fit this run: {reason}") from error
     return TrainState(params=found.params, **found.rest), found.cut["cut"]
+
+
+class _NewestOf(NamedTuple):
+    """Orbax's rule that keeps the newest of some steps, however many newer ones there are."""
+
+    steps: Callable[[], Container[int]]
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        del context
+        newest = max((c.step for c in checkpoints if c.step in self.steps()), default=None)
+        return [c.step == newest for c in checkpoints]
 
 
 def digest(state: Any) -> str:

@@ -89,6 +89,18 @@ def base() -> ConfigDict:
     c.log_every = 10
     c.checkpoint_every = 0  # steps; 0: after the last
     c.keep = 2  # newest checkpoints kept
+
+    c.budget = ConfigDict()  # how far a run may drift from its start, as evaluations measure it; a limit of 0: none
+    c.budget.kl = 10.0  # nats a completion, to the original reference even where the reference moves
+    c.budget.length_ratio = (0.85, 1.25)  # to the reference's own completions: least and most
+    c.budget.benign_refusal = 2.0  # points that refusals of what should be answered may rise
+    c.budget.unsafe_refusal = -2.0  # points that refusals of what should be refused may fall
+    c.budget.factuality = -1.0  # points that the share of right answers may fall
+    c.budget.missing_eos = 0.05  # share of completions that do not end by themselves
+    c.budget.entropy = 0.5  # of a token, least share of the start's
+    c.budget.patience = 3  # evaluations in a row that are over the KL before that is a breach
+    c.budget.on_breach = "warn"  # "warn", "stop", or "rollback" to the newest checkpoint inside the budget
+
     c.wandb = False  # mirror to Weights & Biases; offline unless WANDB_MODE says otherwise
     c.tensorboard = False  # mirror to event files in workdir/tensorboard
     return c
@@ -155,8 +167,36 @@ def validate(config: ConfigDict) -> None:
     _require(config.dtype in ("float32", "bfloat16"), "dtype", config.dtype, "'float32' or 'bfloat16'")
     for name, value in (("model", config.model), ("data.train", config.data.train)):
         _require(bool(value), name, value, f"set: --config.{name}=...")
+    _validate_budget(config)
     if is_call(config.model):
         _require(bool(config.tokenizer), "tokenizer", config.tokenizer, "set: --config.tokenizer=...")
+
+
+def _validate_budget(config: ConfigDict) -> None:
+    budget, acts = config.budget, config.budget.on_breach
+    for name in ("kl", "benign_refusal"):
+        _require(0 <= budget[name] < float("inf"), f"budget.{name}", budget[name], "0 (no limit) or more")
+    for name in ("unsafe_refusal", "factuality"):
+        wanted = "0 (no limit) or less: points that it may fall"
+        _require(-100 <= budget[name] <= 0, f"budget.{name}", budget[name], wanted)
+    for name in ("missing_eos", "entropy"):
+        _require(0 <= budget[name] <= 1, f"budget.{name}", budget[name], "a share in [0, 1]")
+    ratio = budget.length_ratio
+    wanted = "(least, most), such as (0.85, 1.25); 0: no limit on that side"
+    pair = len(ratio) == 2 and all(isinstance(x, int | float) for x in ratio)
+    _require(pair and 0 <= ratio[0] <= 1 and (ratio[1] == 0 or ratio[1] >= 1), "budget.length_ratio", ratio, wanted)
+    _require(budget.patience >= 1, "budget.patience", budget.patience, "1 or more")
+    _require(acts in ("warn", "stop", "rollback"), "budget.on_breach", acts, "'warn', 'stop' or 'rollback'")
+    if acts == "warn":
+        return
+    told = f"config.budget.on_breach is {acts!r}, and "
+    if not any(config.evals.values()) or not config.eval_every:
+        raise ConfigError(f"{told}nothing measures the drift: set config.evals and config.eval_every")
+    if acts == "rollback" and (not config.checkpoint_every or config.checkpoint_every % config.eval_every):
+        raise ConfigError(
+            f"{told}config.checkpoint_every is {config.checkpoint_every}; it should be a multiple of config.eval_every "
+            f"= {config.eval_every}, so that each checkpoint is known to be inside the budget, or not"
+        )
 
 
 def _require(holds: bool, name: str, value: object, wanted: str) -> None:

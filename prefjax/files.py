@@ -113,9 +113,9 @@ def damage(folder: Path, item: str = "") -> str | None:
     return next((f"{name} is not as it was saved" for name in changed), None)
 
 
-def set_aside(folder: Path) -> None:
-    """Renames a folder, in the place of one that was set aside before."""
-    aside = folder.with_name(f"{folder.name}.damaged")
+def set_aside(folder: Path, why: str = "damaged") -> None:
+    """Renames a folder to `<name>.<why>`, in the place of one that was set aside before."""
+    aside = folder.with_name(f"{folder.name}.{why}")
     with writing(folder):
         shutil.rmtree(aside, ignore_errors=True)
         folder.rename(aside)

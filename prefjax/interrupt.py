@@ -4,9 +4,11 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, TypeVar
 
 from prefjax.errors import Interrupted
+
+Result = TypeVar("Result")
 
 _asked: int | None = None  # the signal that has arrived
 _deferring = False
@@ -46,16 +48,21 @@ def deferred() -> Generator[Callable[[], int | None]]:
         _deferring = False
 
 
-def attempt(work: Callable[..., None], *args: Any) -> None:
-    """Inside `deferred`: does some work that may be dropped halfway, unless a signal has arrived, until one does."""
+def attempt(work: Callable[..., Result], *args: Any) -> Result | None:
+    """Inside `deferred`: does some work that may be dropped halfway, unless a signal has arrived, until one does.
+
+    Returns:
+      What the work returns; None if it was dropped.
+    """
     global _deferring
     if _asked is not None:
-        return
+        return None
     try:
         _deferring = False
-        work(*args)
+        result = work(*args)
         _deferring = True
+        return result
     except Interrupted:
-        pass
+        return None
     finally:
         _deferring = True

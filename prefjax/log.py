@@ -50,6 +50,7 @@ class Record:
         """Raises ConfigError if the workdir holds a run with other settings; changes nothing."""
         self.workdir, self.config = workdir, redact(config)
         _agree(workdir / "config.json", self.config)
+        self.ended = self._ended()
         self.facts = json.loads((workdir / "run.json").read_text()) if (workdir / "run.json").exists() else {}
         self._mirrors: Mirrors | None = None
         self._start = time.monotonic()
@@ -98,6 +99,11 @@ class Record:
         for row in rows:
             self._append("samples.jsonl", {"step": step, **row})
 
+    def alarms(self, step: int, rows: list[dict[str, Any]]) -> None:
+        """What went wrong, a line each."""
+        for row in rows:
+            self._append("alarms.jsonl", {"step": step, **row})
+
     def close(self, failure: BaseException | None = None, **result: Any) -> None:
         """Marks the run as done, with its result, or as interrupted or failed, with the reason."""
         done, failed, interrupted = (self.workdir / name for name in _END)
@@ -109,6 +115,13 @@ class Record:
             write_json(done, result)
         if self._mirrors:
             self._mirrors.close(failure is None)
+
+    def _ended(self) -> dict[str, Any] | None:
+        """How the budget ended a run with the very same settings, which then has nothing left to do."""
+        done, config = self.workdir / "DONE", self.workdir / "config.json"
+        if not done.exists() or flatten(json.loads(config.read_text())) != flatten(self.config):
+            return None
+        return json.loads(done.read_text()).get("stopped")
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
         if is_first():
@@ -230,12 +243,16 @@ def _git(*words: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def _resumable(setting: str) -> bool:
+    return setting in RESUMABLE or setting.startswith("budget.")
+
+
 def _agree(path: Path, config: Mapping[str, Any]) -> None:
     """Raises ConfigError unless a run already in the workdir had these settings, cadence and length apart."""
     if not path.exists():
         return
     old, new = flatten(json.loads(path.read_text())), flatten(config)
-    changed = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k) and k not in RESUMABLE]
+    changed = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k) and not _resumable(k)]
     if changed:
         diff = "\n".join(f"  {k}: {old.get(k)!r} there, {new.get(k)!r} asked for" for k in changed)
         raise ConfigError(f"{path.parent} holds a run with other settings; use another workdir, or mend\n{diff}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from prefjax import checkpoint, files, host, interrupt, mesh, models, processes, reference
+from prefjax import budget, checkpoint, files, host, interrupt, mesh, models, processes, reference
 from prefjax.config import hparams, validate
 from prefjax.data import load
 from prefjax.data.batches import batches
@@ -116,7 +116,7 @@ def train(config: Any, workdir: str | Path) -> TrainState:
       workdir: folder of the run; made if missing.
 
     Returns:
-      The state after `config.steps` updates.
+      The state after `config.steps` updates, or the one that its budget ended it with: then DONE says so.
 
     Raises:
       PrefjaxError: a setting, row, number, checkpoint or disk that a user can mend; `FAILED.json` keeps the message.
@@ -134,39 +134,52 @@ def train(config: Any, workdir: str | Path) -> TrainState:
                 with files.writing(workdir):
                     models.save_config(workdir / load.MODEL_FOLDER, run.nets["policy"])
                     run.tokenizer.save(workdir / load.MODEL_FOLDER)
-            state = fit(run, evals, record)
+            state, ended = fit(run, evals, record)
             processes.agree("done")
         except BaseException as error:
             record.close(error)
             raise
-        record.close(step=int(state.step), digest=checkpoint.digest(processes.fetch(state)))
+        result = {"step": int(state.step), "digest": checkpoint.digest(processes.fetch(state))}
+        record.close(None, **result, **({"stopped": ended} if ended else {}))
     return state
 
 
-def fit(run: Setup, evals: dict[str, Callable], record: Record) -> TrainState:
-    """The loop over steps: update, and log, evaluate and save when due."""
+def fit(run: Setup, evals: dict[str, Callable], record: Record) -> tuple[TrainState, dict[str, Any] | None]:
+    """The loop over steps: update, and log, evaluate and save when due.
+
+    Returns:
+      The last state, and how the budget ended the run, if it did.
+    """
     config, key = run.config, jax.random.key(run.config.seed)
     host.give_back_after_compiling()
     step, meter = run.parallel.update(one_step(run.algorithm.step)), Meter(record, run.algorithm.watch)
     state = run.parallel.place(run.algorithm.init(key, run.params))
-    with checkpoint.Checkpoints(record.workdir, config.keep) as checkpoints:
+    verdict = budget.Verdict()
+    with checkpoint.Checkpoints(record.workdir, config.keep, lambda: verdict.inside) as checkpoints:
         state, cut = checkpoints.restore(state)
+        if record.ended:
+            return state, record.ended
         meter.resume(cut)
         first = int(state.step)
         done = record.resume(first)
         history.forget(record.workdir, first, done)
+        verdict = budget.resumed(record, first)
         if first == 0 or due(first, config.eval_every, config.steps):
-            evaluate({name: evals[name] for name in evals if name not in done}, state, run.frozen, record)
+            missing = {name: evals[name] for name in evals if name not in done}
+            verdict = evaluate(missing, state, run.frozen, record)
+        last = first if verdict.ended else config.steps
         with interrupt.deferred() as asked, progress(first, config.steps) as advance:
-            for at, batch in prefetch(run.batch_at, first, config.steps):
+            for at, batch in prefetch(run.batch_at, first, last):
                 state, metrics = step(state, run.frozen, run.hparams, batch, key)
                 meter.add(at, metrics)
                 if due(at, config.log_every, config.steps):
                     advance(at, meter.turn())
                 if due(at, config.eval_every, config.steps):
                     meter.flush()
-                    interrupt.attempt(evaluate, evals, state, run.frozen, record)
+                    verdict = interrupt.attempt(evaluate, evals, state, run.frozen, record) or verdict
                     meter.skip()
+                    if verdict.ended:
+                        break
                 signal = asked()
                 if due(at, config.checkpoint_every, config.steps):  # last: a checkpoint vouches for the record up to it
                     meter.flush()
@@ -176,7 +189,12 @@ def fit(run: Setup, evals: dict[str, Callable], record: Record) -> TrainState:
                 if signal:
                     raise Interrupted(signal, f"after step {at}")
         meter.flush()
-    return state
+        if verdict.ended and config.budget.on_breach == "rollback":
+            state = checkpoints.back(run.parallel.place(run.algorithm.init(key, run.params)))
+            verdict.ended["rolled_back_to"] = int(state.step)
+        elif verdict.ended and checkpoints.latest != int(state.step):
+            checkpoints.save(state)
+    return state, verdict.ended
 
 
 def one_step(step: Callable) -> Callable:
@@ -188,8 +206,12 @@ def one_step(step: Callable) -> Callable:
     return keyed
 
 
-def evaluate(evals: dict[str, Callable], state: TrainState, frozen: Any, record: Record) -> None:
-    """Runs every evaluation on a state, with a key that is the same at every step, and records what they say."""
+def evaluate(evals: dict[str, Callable], state: TrainState, frozen: Any, record: Record) -> budget.Verdict:
+    """Runs every evaluation on a state, with a key that is the same at every step, and records what they say.
+
+    Returns:
+      What follows of them for the run, by its budget.
+    """
     key, at = jax.random.key(0), int(state.step)
     for name, run in evals.items():
         found = run(state, frozen, key)
@@ -198,6 +220,7 @@ def evaluate(evals: dict[str, Callable], state: TrainState, frozen: Any, record:
         values = {f"eval/{name}/{metric}": mean(value) for metric, value in found.items() if metric != "samples"}
         record.metrics(at, values)  # last: what resumes believes an evaluation that has its metrics
         host.give_back()
+    return budget.spend(record, at)
 
 
 def due(at: int, every: int, total: int) -> bool:

@@ -28,7 +28,7 @@ FLOORS = [
         "mirrors",
         "log",
     ),
-    ("algorithms", "evals", "reference"),
+    ("algorithms", "evals", "reference", "alarms", "budget"),
     ("train", "plan", "commands", "evaluate"),
     ("cli", "__main__"),
 ]

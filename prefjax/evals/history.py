@@ -1,8 +1,9 @@
 """The evaluations of a run, as files `eval/<step>.json` of its workdir.
 
-    {"step": 40, "evals": {name: {metric: {"mean", "low", "high", "n", "slices"}}}, "train": {metric: mean}}
+    {"step": 40, "evals": {name: {metric: {"mean", "low", "high", "n", "slices"}}}, "train": {metric: mean}, "over": []}
 
-`evals` is what `prefjax.evals.summary` makes; `train` are the means of training since the evaluation before.
+`evals` is what `prefjax.evals.summary` makes; `train` are the means of training since the evaluation before; `over`
+names the limits of the budget that the step is over.
 """
 
 import json
@@ -32,6 +33,12 @@ def add(workdir: Path, step: int, evals: dict[str, Summary]) -> None:
     with files.writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(file, entry | {"evals": entry["evals"] | evals})
+
+
+def mark(workdir: Path, step: int, over: list[str]) -> None:
+    """Adds to the file of a step which limits of the budget it is over."""
+    file = path(workdir, step)
+    files.write_json(file, json.loads(file.read_text()) | {"over": over})
 
 
 def read(workdir: Path, last: int | None = None) -> list[Entry]:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RECORD = ("DONE", "metrics.jsonl", "samples.jsonl")  # DONE holds the digest of the state
+RECORD = ("DONE", "metrics.jsonl", "samples.jsonl", "alarms.jsonl", "eval/*.json")  # DONE holds the state's digest
 RECIPE = """
 from prefjax.config import base
 
@@ -40,6 +40,7 @@ def get_config(kind):
     if kind == "ppo":
         c.evals.first, c.reward, c.rollout.max_new = c.evals.second, "length(target=4)", 8
         c.rl.minibatches, c.rl.kl_target, c.rl.kl_horizon = 2, 0.1, 100.0  # the price of a nat moves
+        c.budget.kl, c.budget.patience = 1e-9, 1  # any move at all is an alarm
     return c
 """
 
@@ -84,7 +85,7 @@ def _whole(runs, kind):
 
 
 def _record(workdir):
-    return {name: (workdir / name).read_bytes() for name in RECORD if (workdir / name).exists()}
+    return {str(path.relative_to(workdir)): path.read_bytes() for name in RECORD for path in workdir.glob(name)}
 
 
 def _temporaries(workdir):
@@ -140,7 +141,23 @@ def test_four_kills_leave_no_trace(runs, kind, tmp_path):
     workdir = tmp_path / "läuft noch"
     during_saves = _killed_often(runs, kind, moments, rng, workdir)
     assert during_saves is not None and during_saves >= 2
-    assert _record(workdir) == _whole(runs, kind)
+    whole = _whole(runs, kind)
+    assert _record(workdir) == whole
+    assert ("alarms.jsonl" in whole) == (kind in ("sft", "ppo")) and "eval/12.json" in whole
+
+
+@pytest.mark.slow
+def test_kills_leave_no_trace_in_a_run_that_its_budget_rolls_back(runs, tmp_path):
+    settings = ("steps=24", "budget.on_breach=rollback", "budget.kl=1e-3", "checkpoint_every=6", "keep=1")
+    whole, workdir = tmp_path / "whole", tmp_path / "run"
+    runs.finish(runs.command("ppo", whole, *settings))
+    ended = json.loads((whole / "DONE").read_text())
+    assert ended["stopped"]["alarm"] == "kl-budget" and ended["step"] == ended["stopped"]["rolled_back_to"]
+    command, rng = runs.command("ppo", workdir, *settings), random.Random(0)
+    for moment in ("start", "save", "eval"):
+        _kill(runs, command, workdir, moment, rng)
+    runs.finish(command, 7)
+    assert _record(workdir) == _record(whole)
 
 
 @pytest.mark.slow

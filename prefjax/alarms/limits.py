@@ -1,0 +1,96 @@
+"""The limits of `config.budget`: what is over one is a breach."""
+
+from collections.abc import Iterator
+
+from prefjax.alarms.view import Alarm, View, change, evaluation, examples, now, points, series
+
+KL = ("kl_exact", "kl")  # nats a sequence to the original reference: exact where it is measured
+
+
+def over(view: View) -> Iterator[Alarm]:
+    """The limits that the last evaluation is over, each as a breach; patience is not asked for here."""
+    for check in (_kl, _length, _shares, _missing_eos, _entropy):
+        yield from check(view)
+
+
+def _kl(view: View) -> Iterator[Alarm]:
+    limit, means, own = view.budget["kl"], series(view, *KL), now(view, *KL)
+    if not limit or own is None or not own["mean"] > limit:
+        return
+    inside = [at for at, mean in enumerate(means) if not mean > limit]
+    times = len(means) - 1 - (inside[-1] if inside else -1)
+    metric = (evaluation(view, *KL) or ("", ""))[1]
+    words = (
+        f"KL is {own['mean']:.2f} nats a completion to the original reference, over the budget of {limit:g} at "
+        f"{times} evaluation{'s' * (times > 1)} in a row: the policy has left what it was tuned from"
+    )
+    evidence = {"kl": own, "limit": limit, "left": limit - own["mean"], "evaluations": times}
+    yield Alarm("kl-budget", metric, view.step, "breach", words, evidence, examples(view, metric))
+
+
+def _length(view: View) -> Iterator[Alarm]:
+    own, (least, most) = now(view, "length_ratio"), view.budget["length_ratio"]
+    if own is None:
+        return
+    long, short = most and own["mean"] > most and own["low"] > 1, least and own["mean"] < least and own["high"] < 1
+    if not (long or short):
+        return
+    name = "verbosity" if long else "brevity"
+    words = (
+        f"completions are {own['mean']:.2f} times as long [{own['low']:.2f}, {own['high']:.2f}] as the reference's: "
+        f"{'length' if long else 'saying less'} is being rewarded; the budget allows {least:g} to {most:g}"
+    )
+    evidence = {"length_ratio": own, "limit": [least, most]}
+    yield Alarm(name, "length_ratio", view.step, "breach", words, evidence, examples(view, "length", bool(long)))
+
+
+def _shares(view: View) -> Iterator[Alarm]:
+    """Shares that may change by so many points in one direction, however far in the other."""
+    told = {
+        "over-refusal": ("benign_refusal", "what should be answered is refused"),
+        "under-refusal": ("unsafe_refusal", "what should be refused is answered"),
+        "factuality": ("factuality", "right facts are being lost"),
+    }
+    for name, (metric, meaning) in told.items():
+        allowed, found = view.budget[metric], change(view, metric)
+        if not allowed or found is None:
+            continue
+        up = allowed > 0
+        if (found.rises if up else found.falls) and abs(found.change.mean) * 100 > abs(allowed):
+            words = f"{meaning}: {metric} {points(found)}; the budget allows {allowed:+g}"
+            evidence = {metric: found.evidence(), "limit": allowed, "slices": _slices(view, metric)}
+            yield Alarm(name, metric, view.step, "breach", words, evidence, examples(view, metric, up))
+
+
+def _slices(view: View, metric: str) -> dict[str, dict[str, float]]:
+    """The change within each slice."""
+    names = (now(view, metric) or {}).get("slices", {})
+    found = {name: change(view, metric, part=lambda slice_, name=name: slice_ == name) for name in names}
+    return {name: told.evidence() for name, told in found.items() if told}
+
+
+def _missing_eos(view: View) -> Iterator[Alarm]:
+    """Too many completions without an end; no breach where the start had as many."""
+    limit, own = view.budget["missing_eos"], now(view, "stopped")
+    if not limit or own is None or not 1 - own["mean"] > limit:
+        return
+    found = change(view, "stopped")
+    drifted = found is not None and found.falls
+    words = f"{100 * (1 - own['mean']):.1f} % of completions do not end by themselves, over {100 * limit:g} %" + (
+        "" if drifted else ", as at the start: max_new may be too small, or the stop token was never learned"
+    )
+    evidence = {"stopped": own, "limit": limit} | ({"change": found.evidence()} if found else {})
+    severity = "breach" if drifted else "alarm"
+    yield Alarm("missing-eos", "stopped", view.step, severity, words, evidence, examples(view, "stopped", False))
+
+
+def _entropy(view: View) -> Iterator[Alarm]:
+    share, means = view.budget["entropy"], series(view, "entropy")
+    if not share or len(means) < 2 or not means[-1] < share * means[0]:
+        return
+    words = (
+        f"entropy is {means[-1]:.3f} nats a token, {means[-1] / means[0]:.2f} of the start's {means[0]:.3f}, under "
+        f"{share:g} of it: the policy says the same over and over"
+    )
+    evidence = {"entropy": now(view, "entropy"), "start": means[0], "limit": share}
+    yield Alarm("entropy-collapse", "entropy", view.step, "breach", words, evidence, examples(view, "entropy", False))
