@@ -12,8 +12,8 @@ from prefjax.errors import ConfigError, PrefjaxError
 
 COMMANDS = {  # name: what it does, and its flags as they are mostly given
     "train": ("train as a config says", "--config=configs/dpo.py[:arg] --workdir=DIR [--config.x=y] [--dry_run]"),
-    "eval": ("evaluate a checkpoint", "--workdir=DIR [--step=N] [--eval name=CALL] [--out=FILE]"),
     "sample": ("write completions", '--model=REF --prompt="Why did retries rise?"'),
+    "eval": ("evaluate a checkpoint", "--workdir=DIR [--step=N] [--eval name=CALL] [--out=FILE]"),
     "best-of-n": ("choose by a reward", "--model=REF --reward=REF_OR_CALL --n=16 --prompt=... [--out=FILE]"),
     "pairs": ("from a model itself", "--model=REF --source=CALL --label=REF_OR_CALL --out=FILE"),
     "normalize": ("a reward model", "--reward=REF --model=REF --source=CALL"),

@@ -99,7 +99,7 @@ def _measure(run: Setup, records: list[dict[str, Any]]) -> Callable[..., dict[st
         else:
             hidden = net.apply(params, sequences.tokens, method="hidden")
             _, entropy = models.logps_and_entropy(net, params, hidden, sequences)
-        found["entropy"] = total(entropy) / jnp.sum(mask, axis=-1)
+        found["entropy"] = total(entropy) / jnp.sum(mask, axis=-1, dtype=jnp.float32)
         if score is not None:
             found["reward"], parts = score(frozen, sequences, ids)
             found |= {f"reward/{name}": part for name, part in parts.items()} if len(parts) > 1 else {}
