@@ -19,7 +19,7 @@ def tables(rows: list[dict[str, Any]]) -> str:
 
 def failures(rows: list[dict[str, Any]]) -> str:
     """What was made to fail, the alarms that should name it with the first step of each, and the others raised."""
-    found = {row["run"]: row for row in rows}
+    found = {row["run"].removeprefix("failing/"): row for row in rows}
     lines = ["| made to fail | should be named | is named, first at step | also raised |", "|---|---|---|---|"]
     for name, failure in FAILURES.items():
         if name not in found:
@@ -34,7 +34,7 @@ def failures(rows: list[dict[str, Any]]) -> str:
 
 def false_alarms(rows: list[dict[str, Any]]) -> str:
     """The share of healthy runs in which an alarm is raised at any evaluation, with its exact interval."""
-    groups = {a: [row for row in rows if row["run"].startswith(f"healthy {a} ")] for a in HEALTHY}
+    groups = {a: [row for row in rows if row["run"].startswith(f"healthy/{a} ")] for a in HEALTHY}
     heads = [f"{a}: runs of {len(found)}" for a, found in groups.items()]
     lines = [f"| alarm | {' | '.join(f'{head} | 95 %' for head in heads)} |", "|---" * (1 + 2 * len(heads)) + "|"]
     for alarm in NAMES:
