@@ -43,27 +43,29 @@ def _inside(record: Record, at: int) -> list[int]:
 
 def _judge(record: Record, at: int) -> tuple[list[int], dict[str, Any] | None]:
     budget, names = record.config["budget"], record.config["evals"]
-    entries = [
+    entries: list[dict[str, Any]] = [
         entry | {"evals": {name: found for name, found in entry["evals"].items() if name in names}}
         for entry in history.read(record.workdir, at)
     ]
     if not entries or entries[-1]["step"] != at:  # nothing was evaluated
         return [], None
-    rows = functools.cache(functools.partial(_rows, record.workdir))
+    rows = functools.cache(functools.partial(_lines, record.workdir, "samples.jsonl"))
     raised, over = alarms.check(entries, budget, rows=rows, steps=record.config["steps"])
     history.mark(record.workdir, at, over)
+    known = {row["name"] for entry in entries[-2:-1] for row in _lines(record.workdir, "alarms.jsonl", entry["step"])}
     record.alarms(at, [{k: v for k, v in alarm._asdict().items() if k != "step"} for alarm in raised])
     for alarm in raised:
-        _log.warning("step %d: %s: %s", at, alarm.name, alarm.words)
+        if alarm.name not in known:  # said once, as long as it goes on
+            _log.warning("step %d: %s: %s", at, alarm.name, alarm.words)
     acts, breach = budget["on_breach"], next((alarm for alarm in raised if alarm.severity == "breach"), None)
     ended = {"alarm": breach.name, "at": at, "words": breach.words} if breach and acts != "warn" else None
     return _inside(record, at), ended
 
 
-def _rows(workdir: Path, step: int) -> list[dict[str, Any]]:
-    """The completions of a step."""
+def _lines(workdir: Path, name: str, step: int) -> list[dict[str, Any]]:
+    """The rows of a step, in a file that the record writes."""
     begins = f'{{"step": {step}, '
-    if not (workdir / "samples.jsonl").exists():
+    if not (workdir / name).exists():
         return []
-    with (workdir / "samples.jsonl").open() as file:
+    with (workdir / name).open() as file:
         return [json.loads(line) for line in file if line.startswith(begins)]

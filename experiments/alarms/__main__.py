@@ -1,6 +1,6 @@
 """How often alarms are false, and whether they name what is wrong: healthy runs, and runs that are made to fail.
 
-python -m experiments.alarms [--workdir=runs/alarms] [--seeds=20] [--only=TEXT]
+python -m experiments.alarms [--workdir=runs/alarms] [--seeds=20] [--only=TEXT] [--most=N]
 
 The same command goes on where it was cut. Alarms are raised again from the records of the runs that are done, so that
 the tables are those of the alarms as they are now.
@@ -29,23 +29,22 @@ def main() -> None:
     parser.add_argument("--workdir", type=Path, default=Path("runs/alarms"))
     parser.add_argument("--seeds", type=int, default=20, help="healthy runs of each algorithm")
     parser.add_argument("--only", default="", help="runs whose name has this text; 'none' for the tables alone")
+    parser.add_argument("--most", type=int, default=1000, help="runs in this call; the next one goes on")
     options = parser.parse_args()
     models = options.workdir / "models"
     for name, make in (("sft", recipes.base_sft), ("reward", functools.partial(recipes.base_reward, models))):
         if not (models / name / "DONE").exists():
             train(make(), models / name)
     runs = planned(models, options.seeds)
-    for name, config in runs:
-        workdir = place(options.workdir, name)
-        if options.only in name and not ended(workdir):
-            print(f"--- {name}", flush=True)
-            try:
-                train(config, workdir)
-            except NonFiniteError as error:  # a way to fail as well: FAILED.json says so
-                print(error)
-    rows = [
-        {"run": name} | outcome(place(options.workdir, name)) for name, _ in runs if ended(place(options.workdir, name))
-    ]
+    left = [(name, config) for name, config in runs if options.only in name and not ended(place(options.workdir, name))]
+    for name, config in left[: options.most]:
+        print(f"--- {name}", flush=True)
+        try:
+            train(config, place(options.workdir, name))
+        except NonFiniteError as error:  # a way to fail as well: FAILED.json says so
+            print(error)
+    done = [(name, workdir) for name, _ in runs if ended(workdir := place(options.workdir, name))]
+    rows = [{"run": name} | outcome(workdir) for name, workdir in done]
     (options.workdir / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (options.workdir / "table.md").write_text(tables(rows))
     print(tables(rows))
