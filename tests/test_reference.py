@@ -61,8 +61,8 @@ def close(a, b, **tolerance):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
 
 
-def lines(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+def lines(workdir, name="metrics.jsonl"):
+    return [json.loads(line) for line in (workdir / name).read_text().splitlines()]
 
 
 # cached
@@ -299,12 +299,16 @@ def test_the_reference_follows_by_hand(config, start):
 @pytest.mark.slow
 def test_drift_is_measured_against_the_original(config, tmp_path):
     config.evals.answers = "samples(source=\"prefjax.worlds.desk:prompts(split='test')\", limit=4, max_new=8)"
+    config.budget.kl = 1e-4
     train(using(config, "sync()"), tmp_path)  # the policy itself is its reference
     rows = lines(tmp_path)
     losses = [row["train/loss"] for row in rows if "train/loss" in row]
     np.testing.assert_allclose(losses, math.log(2), atol=1e-6)
     kl = [row["eval/answers/kl"] for row in rows if "eval/answers/kl" in row]
     assert kl[0] == pytest.approx(0, abs=1e-6) and kl[1] > 1e-4
+    exact = [row["eval/answers/kl_exact"] for row in rows if "eval/answers/kl_exact" in row]
+    assert exact[0] == pytest.approx(0, abs=1e-6) and exact[1] > 1e-4
+    assert [row["name"] for row in lines(tmp_path, "alarms.jsonl")][:1] == ["kl-budget"]  # spent against it as well
 
 
 def test_a_reference_on_its_way_is_resumed_to_the_bit(config, tmp_path):
