@@ -65,7 +65,7 @@ def test_an_evaluation_in_flight_is_dropped_and_made_up_for(whole, tmp_path, mon
     def sending(evals, state, frozen, record):
         if int(state.step) == 5:
             os.kill(os.getpid(), signal.SIGINT)
-        evaluate(evals, state, frozen, record)
+        return evaluate(evals, state, frozen, record)
 
     with monkeypatch.context() as patch, interrupt.handled():
         patch.setattr(train, "evaluate", sending)

@@ -41,7 +41,7 @@ def sft_run(tmp_path_factory):
 
 def test_a_run_leaves_its_record(sft_run):
     workdir, config, _ = sft_run
-    assert json.loads((workdir / "config.json").read_text()) == config.to_dict()
+    assert json.loads((workdir / "config.json").read_text()) == json.loads(json.dumps(config.to_dict()))
     facts = json.loads((workdir / "run.json").read_text())
     assert facts["data"] == {"rows": 64}
     assert facts["held_out"] == {DEMOS: {"rows": 64, "prompts trained on": 64}}
