@@ -140,10 +140,13 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 class Meter:
-    """Means of a step's metrics over an interval, fetched an interval late, so that the loop never waits for a step."""
+    """Means of a step's metrics over an interval, fetched an interval late, so that the loop never waits for a step.
 
-    def __init__(self, record: Record, watch: Callable[[dict[str, float]], None] = lambda values: None):
-        self._record, self._watch = record, watch
+    `watch`, if there is one, sees the numbers of every step, and is waited for at the first.
+    """
+
+    def __init__(self, record: Record, watch: Callable[[dict[str, float]], None] | None = None):
+        self._record, self._watch, self._started = record, watch, False
         self._late: list[tuple[int, dict[str, Any]]] = []
         self._new: list[tuple[int, dict[str, Any]]] = []
         self._cut: dict[str, Mean] | None = None  # the sums of an interval that an interruption cut in two
@@ -152,6 +155,9 @@ class Meter:
     def add(self, step: int, metrics: dict[str, Any]) -> None:
         """Keeps a step's metrics, without waiting for them."""
         self._new.append((step, metrics))
+        if self._watch and not self._started:
+            self._watch(_values(jax.device_get(metrics)))
+        self._started = True
 
     def turn(self, seconds: float | None = None) -> dict[str, float]:
         """Ends an interval; records the one before it, and returns its means.
@@ -166,7 +172,7 @@ class Meter:
         if not steps:
             return {}
         sums = self._sum(steps)
-        values = {f"train/{name}": float(mean.total) / (float(mean.weight) or 1.0) for name, mean in sums.items()}
+        values = _values(sums)
         now = time.perf_counter()
         self._record.metrics(steps[-1][0], values, seconds=seconds or (now - self._clock) / len(steps))
         self._clock = now
@@ -182,6 +188,8 @@ class Meter:
                     f"step {step}: {', '.join(wrong)} not finite; the step was left out, and the run ends here: "
                     "lower optim.lr, or start again from the last checkpoint"
                 )
+            if self._watch:
+                self._watch(_values(metrics))
         before, self._cut = [self._cut] if self._cut else [], None
         return functools.reduce(merge, before + fetched)
 
@@ -207,6 +215,10 @@ class Meter:
     def skip(self) -> None:
         """Leaves the time since the last record out of the clock: it was no training."""
         self._clock = time.perf_counter()
+
+
+def _values(means: Mapping[str, Mean]) -> dict[str, float]:
+    return {f"train/{name}": float(mean.total) / (float(mean.weight) or 1.0) for name, mean in means.items()}
 
 
 @contextlib.contextmanager

@@ -112,7 +112,7 @@ class Algorithm(NamedTuple):
 
     init: Callable[..., TrainState]
     step: Callable[..., tuple[TrainState, dict[str, Any]]]
-    watch: Callable[[dict[str, float]], None] = lambda values: None
+    watch: Callable[[dict[str, float]], None] | None = None
 
 
 class Setup(NamedTuple):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import pytest
 
 from prefjax.config import base
-from prefjax.errors import ConfigError, NonFiniteError
+from prefjax.errors import ConfigError, NonFiniteError, PrefjaxError
 from prefjax.log import Meter, Record, flatten
 from prefjax.metrics import Mean
 
@@ -45,6 +45,22 @@ def test_a_step_that_is_not_finite_is_named(record):
     meter.add(5, step(float("inf"), finite=0.0))
     meter.turn()
     with pytest.raises(NonFiniteError, match="step 5: loss not finite"):
+        meter.turn()
+
+
+def test_a_watch_sees_every_step_and_is_waited_for_at_the_first(record):
+    def watch(values):
+        if values["train/loss"] > 3:
+            raise PrefjaxError(f"loss {values['train/loss']}")
+
+    with pytest.raises(PrefjaxError, match="loss 4"):
+        Meter(record, watch).add(1, step(8.0, weight=2.0))
+    meter = Meter(record, watch)
+    meter.add(1, step(1.0))
+    meter.add(2, step(5.0))
+    meter.add(3, step(0.0))  # the mean is fine
+    meter.turn()
+    with pytest.raises(PrefjaxError, match="loss 5"):
         meter.turn()
 
 

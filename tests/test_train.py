@@ -8,7 +8,7 @@ import pytest
 
 from prefjax import checkpoint
 from prefjax.config import base, numbers, validate
-from prefjax.errors import CheckpointError, ConfigError, DataError, NonFiniteError
+from prefjax.errors import CheckpointError, ConfigError, DataError, NonFiniteError, PrefjaxError
 from prefjax.train import due, prefetch, train
 
 DEMOS = "prefjax.worlds.desk:demos(n=64)"
@@ -194,6 +194,23 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(sft_run, tmp_pat
         train(c, tmp_path / "run")
     failure = json.loads((tmp_path / "run" / "FAILED.json").read_text())
     assert failure["error"] == "NonFiniteError"
+
+
+def test_an_algorithm_that_sees_no_sense_in_a_run_stops_it_at_the_first_step(tmp_path, monkeypatch):
+    (tmp_path / "watched.py").write_text(
+        "from prefjax.algorithms import sft\n"
+        "from prefjax.errors import PrefjaxError\n"
+        "def watch(values):\n"
+        "    raise PrefjaxError(f'a loss of {values[\"train/loss\"]:.1f}')\n"
+        "def make(config, nets):\n"
+        "    return sft.make(config, nets)._replace(watch=watch)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    c = sft_config(steps=1000)
+    c.algorithm, c.log_every = "watched:make", 1000
+    with pytest.raises(PrefjaxError, match=r"a loss of \d"):
+        train(c, tmp_path / "run")
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
 def test_no_usable_data_is_an_error_of_the_data(tmp_path):
