@@ -72,7 +72,7 @@ def base() -> ConfigDict:
     c.rl.whiten_advantages = True
     c.rl.whiten_rewards = False  # their mean is kept
     c.rl.score_clip = 0.0  # largest absolute score; 0: none
-    c.rl.ddof = 0  # of the standard deviation in GRPO: 0, or 1 as in TRL
+    c.rl.ddof = 0  # of standard deviations, in whitening and in GRPO: 0 (lm-human-preferences), or 1 (TRL)
     c.rl.baseline_decay = 0.9  # of the mean score that REINFORCE compares with, a step
     c.rl.truncated = "penalise"  # completions cut by `max_new`: "keep", "penalise", "mask" or "bootstrap"
     c.rl.penalty = 1.0  # taken from the score of a completion without its stop token, with "penalise"

@@ -72,7 +72,7 @@ def make(config: Any, nets: models.Models, credit: Callable, critic: Critic | No
             )
         if rl.whiten_advantages:
             mask = rollout.sequences.response & (rollout.weight > 0)[:, None]
-            advantages = ops.whiten(advantages, mask, axis_name=mesh.axis_name(config))
+            advantages = ops.whiten(advantages, mask, ddof=rl.ddof, axis_name=mesh.axis_name(config))
         experience = Experience(
             rollout.sequences,
             rollout.logps,

@@ -38,7 +38,7 @@ def make(config: Any, nets: models.Models) -> Algorithm:
         rewards = shaped_rewards(scores, rollout.logps, rollout.ref_logps, mask, kl_coef=in_reward, estimator=rl.kl)
         counted = mask & (rollout.weight > 0)[:, None]
         if rl.whiten_rewards:
-            rewards = ops.whiten(rewards, counted, shift_mean=False, axis_name=mesh.axis_name(config))
+            rewards = ops.whiten(rewards, counted, shift_mean=False, ddof=rl.ddof, axis_name=mesh.axis_name(config))
         values = jnp.where(mask, rollout.values, 0.0)
         return *ops.gae(rewards, values, mask, gamma=gamma, lam=hparams["rl.lam"]), carry
 

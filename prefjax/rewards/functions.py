@@ -32,21 +32,27 @@ def model(run: Context, *, name: str = "reward") -> Score:
     return score
 
 
-def ensemble(run: Context, *, names: Sequence[str], combine: str = "mean", spread: float = 0.5) -> Score:
+def ensemble(
+    run: Context, *, names: Sequence[str], combine: str = "mean", spread: float = 0.5, of: str = "variance"
+) -> Score:
     """Several reward models: `frozen.<name>` of the config for each of `names`.
 
     Args:
       run: the context.
       names: of the models.
-      combine: "mean"; "worst", the least of the scores; or "uncertain", the mean less `spread` times the variance
-        across models (worst-case and uncertainty-weighted optimisation: Coste et al. 2023, section 3.2,
+      combine: "mean"; "worst", the least of the scores; or "uncertain", the mean less `spread` times how far the models
+        differ (worst-case and uncertainty-weighted optimisation: Coste et al. 2023, section 3.2,
         https://arxiv.org/abs/2310.02743).
       spread: lambda of "uncertain".
+      of: how far models differ: "variance", as in the paper, or "std", in the unit of the scores.
     """
+    measures = {"variance": jnp.var, "std": jnp.std}
+    if of not in measures:
+        raise ConfigError(f"ensemble(of={of!r}): it should be one of {', '.join(map(repr, measures))}")
     ways = {
         "mean": lambda scores: jnp.mean(scores, axis=0),
         "worst": lambda scores: jnp.min(scores, axis=0),
-        "uncertain": lambda scores: jnp.mean(scores, axis=0) - spread * jnp.var(scores, axis=0),
+        "uncertain": lambda scores: jnp.mean(scores, axis=0) - spread * measures[of](scores, axis=0),
     }
     if combine not in ways:
         raise ConfigError(f"ensemble(combine={combine!r}): it should be one of {', '.join(map(repr, ways))}")

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prefjax import mesh, models, ops
+from prefjax import mesh, models, ops, reference
 from prefjax.algorithms import grpo, on_policy, ppo, reinforce, rloo
 from prefjax.config import base, hparams
 from prefjax.data import rows
 from prefjax.data.batches import batches
 from prefjax.errors import ConfigError, PrefjaxError
 from prefjax.train import mixed, one_step
-from prefjax.types import Rollout, Sequences
+from prefjax.types import Demos, Experience, Rollout, Sequences
 from prefjax.worlds import desk
 
 TOKENIZER = desk.tokenizer()
@@ -59,6 +59,8 @@ def run(c, steps=2, separate=False, params=None, frozen=None):
         demos, _ = rows.demos(list(desk.demos(n=32)), TOKENIZER, 80)
         batch_at = mixed(batch_at, batches(demos, c.batch_size, 80, seed=0, shards=way.shards))
     algorithm = MAKE[c.algorithm](c, nets)
+    if c.reference != "frozen":
+        algorithm = reference.follow(algorithm, c, frozen["reference"])
     state = way.place(algorithm.init(jax.random.key(1), params))
     step, told = way.update(one_step(algorithm.step)), []
     for at in range(steps):
@@ -137,10 +139,52 @@ def test_the_critic_warms_up_alone():
 
 
 def test_the_price_of_a_nat_follows_the_kl():
-    state, told = run(recipe(rl__kl_target=1e-3, rl__kl_horizon=100.0))
+    """That to the previous iterate, which is 0 after the first step: then the price falls as far as it may."""
+    c = recipe(reference="sync(alpha=1.0)", rl__kl_target=1e-3, rl__kl_horizon=100.0, rl__lam=1.0)
+    c.reward, c.rl.score_clip, c.rl.truncated = "model() + 0.5 * length(target=3)", 1e-3, "keep"
+    state, told = run(c)
     assert told[0]["kl"] > 2e-3  # far beyond the target: the most it can rise, by a fifth of batch / horizon
+    assert abs(told[1]["kl"]) < 1e-6
     np.testing.assert_allclose(told[1]["kl_coef"] / told[0]["kl_coef"], 1 + 0.2 * 8 / 100, rtol=1e-6)
-    np.testing.assert_allclose(state.carry["kl_scale"], (1 + 0.2 * 8 / 100) ** 2, rtol=1e-6)
+    np.testing.assert_allclose(state.carry["kl_scale"], (1 + 0.2 * 8 / 100) * (1 - 0.2 * 8 / 100), rtol=1e-6)
+    close(state.carry["reference"]["params"]["norm"], state.params["params"]["norm"], 0)
+    for metrics in told:  # the parts of a sum are logged apart; what is learnt from is clipped
+        assert metrics["score"] == pytest.approx(metrics["score/model"] + 0.5 * metrics["score/length"], abs=1e-5)
+    assert abs(told[1]["score"]) > 1e-2 > 2e-3 > abs(told[1]["value/return"])
+
+
+def test_the_loss_is_the_sum_of_its_parts():
+    """Policy loss, KL, entropy bonus, value loss and the loss on demonstrations, each by its coefficient."""
+    policy, _ = trees()
+    head = models.add_score_head(policy, NET, jax.random.key(7))["params"]["score_head"]
+    params = {"params": policy["params"] | {"score_head": head}}
+    tokens = jax.random.randint(jax.random.key(4), (2, 6), 0, TOKENIZER.vocab_size)
+    mask = jnp.arange(6)[None] > jnp.array([[1], [2]])
+    sequences = Sequences(tokens, jnp.ones((2, 6), bool), mask)
+    rows_, ones = jax.random.normal(jax.random.key(5), (4, 2, 6)), jnp.ones(2)
+    logps = models.logps(NET, params, sequences)
+    old, ref = logps + 0.1 * rows_[0], logps + rows_[1]
+    batch = Experience(sequences, old, ref, 0 * rows_[2], rows_[2], rows_[3], ones, Demos(sequences, ones))
+    c = recipe(rl__kl="k2", rl__kl_in="loss", rl__entropy_coef=0.0, rl__value_coef=0.0)
+    critic = lambda params, tokens, hidden: NET.apply(params, hidden, method="read_score")
+
+    def total(kl_coef=0.0, entropy=0.0, value=0.0, pretrain=0.0):
+        knobs = hparams(c) | {"policy": 1.0, "kl_coef": kl_coef, "pretrain": pretrain}
+        knobs |= {"rl.entropy_coef": jnp.float32(entropy), "rl.value_coef": jnp.float32(value)}
+        loss, metrics = on_policy._loss_fn(c, {"policy": NET, "reference": NET}, critic)(params, {}, knobs, batch, None)
+        return float(loss.total), metrics
+
+    plain, metrics = total()
+    found = models.divergence(NET, params, NET, params, sequences)
+    assert plain == pytest.approx(float(metrics["policy/loss"].total))
+    parts = {
+        "kl_coef": float(jnp.sum(jnp.where(mask, (logps - ref) ** 2 / 2, 0))),
+        "entropy": -float(jnp.sum(jnp.where(mask, found.entropy, 0))),
+        "value": float(metrics["value/loss"].total),
+        "pretrain": -float(jnp.sum(jnp.where(mask, logps, 0))),
+    }
+    for name, part in parts.items():
+        assert total(**{name: 0.5})[0] == pytest.approx(plain + 0.5 * part, rel=1e-4), name
 
 
 def rollout(stopped=(True, False)):
@@ -170,6 +214,18 @@ def test_ppo_pays_the_score_at_the_end_and_the_kl_at_every_token(monkeypatch):
     np.testing.assert_allclose(returns[:, 1], [first + last + 1, first + last + 2], rtol=1e-6)
     np.testing.assert_allclose(advantages[:, 1:], returns[:, 1:] - jnp.array([[0.1, 0.2]]), rtol=1e-6)
     assert not advantages[:, 0].any()
+
+
+@pytest.mark.parametrize("ddof", [0, 1])
+def test_whitened_rewards_keep_their_mean(monkeypatch, ddof):
+    knobs = {"rl__lam": 1.0, "rl__truncated": "keep"}
+    plain, white = (
+        credit("ppo", monkeypatch, rl__whiten_rewards=on, rl__ddof=ddof, **knobs)[1] for on in (False, True)
+    )
+    single = lambda returns: np.stack([returns[:, 1] - returns[:, 2], returns[:, 2]])  # rewards of the two tokens
+    before, after = single(np.asarray(plain)), single(np.asarray(white))
+    expected = (before - before.mean()) / before.std(ddof=ddof) + before.mean()
+    np.testing.assert_allclose(after, expected, rtol=1e-5)
 
 
 def test_what_was_cut_may_be_worth_what_the_critic_expects(monkeypatch):

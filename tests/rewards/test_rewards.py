@@ -53,6 +53,7 @@ def test_ensembles():
         "mean": each.mean(axis=0),
         "worst": each.min(axis=0),
         "uncertain": each.mean(axis=0) - 0.5 * each.var(axis=0),
+        "uncertain', of='std": each.mean(axis=0) - 0.5 * each.std(axis=0),
     }.items():
         got = score(f"ensemble(names={names}, combine='{combine}')", **known)[0]
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
@@ -78,6 +79,8 @@ def test_what_a_reward_needs_is_named():
         make("model()")
     with pytest.raises(ConfigError, match="'mean', 'worst', 'uncertain'"):
         make("ensemble(names=('reward0',), combine='best')", **trees(0))
+    with pytest.raises(ConfigError, match="'variance', 'std'"):
+        make("ensemble(names=('reward0',), of='range')", **trees(0))
     with pytest.raises(ConfigError, match="did you mean 'length'"):
         make("lenght(target=3)")
     with pytest.raises(ConfigError, match="frozen.lm has no score head"):
