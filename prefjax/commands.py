@@ -1,13 +1,16 @@
 """What `prefjax best-of-n` and `prefjax pairs` do, as functions of their flags."""
 
+import argparse
 import functools
 import json
 import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle, islice
+from statistics import median
 from typing import Any
 
 import jax
@@ -18,7 +21,7 @@ from prefjax.data import load
 from prefjax.data.lines import clean
 from prefjax.data.records import Record, field_map, scan
 from prefjax.errors import ConfigError, DataError
-from prefjax.evals.best_of_n import curve, table
+from prefjax.evals.best_of_n import curve, sizes, table
 from prefjax.resolve import is_call, resolve
 from prefjax.sampling import pairs as labelled
 from prefjax.sampling.best_of_n import kl_bound
@@ -42,7 +45,7 @@ def best_of_n(options: Any) -> None:
         if not rows:
             raise DataError(f"nothing to keep of {len(found) * options.n} completions{told(dropped)}")
         write(rows)
-    report(found, records)
+    report(found, records, latencies(options, records, calls) if options.times else {})
     print(f"{per_query(seconds, [len(batch) for batch in batches], options.n)} a prompt at n = {options.n}")
     if options.out:
         print(f"{len(rows)} of {len(found) * options.n} completions in {options.out}{told(dropped)}")
@@ -73,15 +76,30 @@ def demonstrations(found: Candidates, record: Record, options: Any, dropped: Cou
     ]
 
 
-def report(found: Sequence[Candidates], records: Sequence[Record]) -> None:
+def report(found: Sequence[Candidates], records: Sequence[Record], seconds: Mapping[int, float]) -> None:
     """Prints the table over n; prompts with a completion that has no score are left out, and counted."""
     whole = [c for c in found if all(np.isfinite(values).all() for values in c.scores.values())]
     if whole:
         scores = {name: np.stack([c.scores[name] for c in whole]) for name in whole[0].scores}
         lengths = np.array([[answer.length for answer in c.answers] for c in whole], np.float64)
-        print(table(curve(scores, lengths, [json.dumps(records[c.record]["prompt"]) for c in whole])))
+        print(table(curve(scores, lengths, [json.dumps(records[c.record]["prompt"]) for c in whole]), seconds))
     if len(whole) < len(found):
         print(f"{len(found) - len(whole)} of {len(found)} prompts have completions without a score: not in the table")
+
+
+def latencies(options: Any, records: list[Record], calls: dict[str, str], queries: int = 8) -> dict[int, float]:
+    """Seconds from a prompt to its `n` scored completions when nothing else is asked, for each of `sizes(N)`.
+
+    The median over the first prompts, again from the first if there are few; the query that compiles is left out.
+    """
+    asked, found = list(islice(cycle(records), 1 + queries)), {}
+    for n in sizes(options.n):
+        seconds: list[float] = []
+        alone = argparse.Namespace(**vars(options) | {"n": n, "batch_size": n})
+        for _ in timed(completions(alone, asked, calls), seconds):
+            pass
+        found[n] = median(seconds[1:])
+    return found
 
 
 def pairs(options: Any) -> None:

@@ -80,8 +80,13 @@ def test_rejection_sampling_keeps_all_from_a_threshold_on(workdirs, tmp_path, ca
 
 
 def test_best_of_n_prints_the_best_without_a_file(workdirs, capsys):
-    assert call(workdirs, "best-of-n", "--reward=length(target=4)", "--prompt=Why?", "--n=3", "--max_new=4") == 0
-    assert "\n> Why?\n[" in capsys.readouterr().out
+    flags = ["--reward=length(target=4)", "--prompt=Why?", "--n=2", "--max_new=4", "--times"]
+    assert call(workdirs, "best-of-n", *flags) == 0
+    told = capsys.readouterr().out
+    assert "\n> Why?\n[" in told
+    head, one, two = told.splitlines()[:3]
+    assert head.endswith("seconds")
+    assert all(0 < float(row.split()[-1]) < 60 for row in (one, two))  # one query: not the compilation
 
 
 @pytest.mark.parametrize("label", [["--label={}"], [f"--label={RATER}"], [f"--judge={LONGER}"]], ids=str)

@@ -11,6 +11,7 @@ def main(argv: list[str]) -> None:
     flags.add_argument("--threshold", type=float)
     flags.add_argument("--finished", action="store_true", help="keep none that is blank or was cut at max_new")
     flags.add_argument("--texts", action="store_true", help="write the texts of all completions too")
+    flags.add_argument("--times", action="store_true", help="measure the seconds of a query for every n, one at a time")
     flags.add_argument("--out", help="JSON lines, which demos(path=...) reads")
     options = flags.parse_args(argv)
     options.frozen = assignments("--frozen", "NAME=REF", options.frozen)

@@ -47,10 +47,11 @@ def curve(scores: Mapping[str, np.ndarray], lengths: np.ndarray, prompts: Sequen
     ]
 
 
-def table(points: Sequence[Point]) -> str:
-    """The points as a person reads them."""
-    names = list(points[0].values)
+def table(points: Sequence[Point], seconds: Mapping[int, float] | None = None) -> str:
+    """The points as a person reads them; `seconds` of a query by n is one more column."""
+    names, seconds = list(points[0].values), seconds or {}
     heads = ["n", "KL at most", *(f"{name} [95 %]" for name in names), "tokens", "longest"]
+    heads += ["seconds"] if seconds else []
     rows = [
         [
             str(p.n),
@@ -58,6 +59,7 @@ def table(points: Sequence[Point]) -> str:
             *(f"{i.mean:.3f} [{i.low:.3f}, {i.high:.3f}]" for i in p.values.values()),
             f"{p.tokens:.1f}",
             f"{p.longest:.1f}",
+            *([f"{seconds[p.n]:.3f}"] if seconds else []),
         ]
         for p in points
     ]

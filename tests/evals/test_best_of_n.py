@@ -43,3 +43,6 @@ def test_the_table_has_a_line_for_each_n():
     assert head.split() == ["n", "KL", "at", "most", "score", "[95", "%]", "tokens", "longest"]
     assert [row.split()[0] for row in rows] == ["1", "2", "4"]
     assert len({len(row) for row in (head, *rows)}) == 1
+    head, *rows = table(curve({"score": SCORES}, LENGTHS, ["a", "b", "c"]), {1: 0.5, 2: 0.75, 4: 1.0}).splitlines()
+    assert head.split()[-1] == "seconds"
+    assert [row.split()[-1] for row in rows] == ["0.500", "0.750", "1.000"]
