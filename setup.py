@@ -30,6 +30,7 @@ EXTRAS = {
     "tb": ["tensorboard>=2.20,<3"],
     "tfds": ["importlib-resources>=6", "tensorflow-datasets>=4.9.10,<5"],  # which forgets to ask for the former
     "wandb": ["wandb>=0.31,<0.32"],
+    "sklearn": ["scikit-learn>=1.5"],  # the classifier that configs/ppo_sentiment.py rewards by
     "plots": ["matplotlib>=3.9,<4"],
     "cuda12": ["jax[cuda12]"],
     "cuda13": ["jax[cuda13]"],
@@ -46,11 +47,11 @@ EXTRAS["dev"] = [
     "playwright>=1.50",
     "pre-commit>=4",
     "ruff>=0.12",
-    "scikit-learn>=1.5",
     "ty",
     *EXTRAS["arrow"],
     *EXTRAS["hf"],
     *EXTRAS["plots"],
+    *EXTRAS["sklearn"],
     *EXTRAS["tb"],
     *EXTRAS["tfds"],
     *EXTRAS["wandb"],
