@@ -10,7 +10,7 @@ export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test slow parity lint format constraints clean
+.PHONY: demo test slow forms parity lint format constraints clean
 
 demo: $(VENV)/.core
 	$(BIN)/python -m experiments.desk --workdir=$(WORKDIR) --seeds $(SEEDS) $(ARGS)
@@ -20,6 +20,10 @@ test: $(VENV)/.dev lint
 
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m slow
+
+# Training held against closed forms, as far as it takes less than three minutes.
+forms: $(VENV)/.dev
+	$(BIN)/python -m experiments.closed_form --check --fast
 
 # Against transformers on torch, whose tested build is for Python 3.11; and the heart of the library under that Python.
 parity:
