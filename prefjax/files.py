@@ -68,22 +68,40 @@ def redact(value: Any) -> Any:
 
 @contextlib.contextmanager
 def locked(workdir: Path) -> Generator[None]:
-    """Makes a workdir and holds its lock, which the kernel takes back even from a process that was killed.
+    """Makes a workdir and holds its lock.
+
+    Raises:
+      LockedError: another process holds it.
+    """
+    with writing(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+    with held(workdir / LOCK, f"{workdir}: another run is at work here:"):
+        yield
+
+
+@contextlib.contextmanager
+def held(lock: Path, taken: str, who: str = "", advice: str = "") -> Generator[None]:
+    """Holds the lock of a file, which the kernel takes back even from a process that was killed.
+
+    Args:
+      lock: the file; it stays, and says who held it last.
+      taken: what goes before the holder in the message of the error.
+      who: the holder, besides its process and machine.
+      advice: what goes after it.
 
     Raises:
       LockedError: another process holds it.
     """
     with contextlib.ExitStack() as stack:
-        with writing(workdir):
-            workdir.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context((workdir / LOCK).open("a+"))
+        with writing(lock):
+            file = stack.enter_context(lock.open("a+"))
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                raise LockedError(f"{workdir}: another run is at work here: {file.read().strip()}") from None
+                raise LockedError(": ".join(filter(None, [f"{taken} {file.read().strip()}", advice]))) from None
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {platform.node()}\n")
+            file.write(", ".join(filter(None, [who, f"process {os.getpid()} on {platform.node()}"])) + "\n")
             file.flush()
         yield
 

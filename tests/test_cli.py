@@ -58,6 +58,10 @@ def test_help_answers_within_a_second_and_imports_no_jax():
         (["sample", "--model={}", "--prompt=x", "--temperature=-1"], "temperature is -1.0; it should be 0 or more"),
         (["check", "x.jsonl", "--field", "prompt"], "OURS=THEIRS"),
         (["check", "x.jsonl", "--layout=table"], "layout: expected one of pairs, demos"),
+        (["label", "--out=x"], "PAIRS is needed: prefjax label PAIRS --guideline=FILE --annotator=NAME --out=FILE"),
+        (["label", "x.jsonl", "--out=x"], "--guideline=FILE is needed"),
+        (["label", "x.jsonl", "--guideline=x", "--annotator= ", "--out=x"], "--annotator=NAME is needed"),
+        (["label", "x.jsonl", "--guideline=x", "--annotator=a", "--out=x", "--overlap=0"], "--overlap is 0"),
     ],
 )
 def test_mistakes_are_one_message_and_exit_2(argv, message, capsys, workdir):
@@ -66,6 +70,57 @@ def test_mistakes_are_one_message_and_exit_2(argv, message, capsys, workdir):
     assert message in captured.err
     assert captured.err.startswith(f"prefjax {argv[0]}: ")
     assert "Traceback" not in captured.err
+
+
+PAIR = {"prompt": "p", "chosen": "x", "rejected": "y"}
+
+
+@pytest.fixture
+def labels(tmp_path, monkeypatch):
+    """A folder with pairs, a guideline and the judgements of two annotators."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(PAIR) + "\n")
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "guide.md").write_text("# Rule")
+    for name in ("ada", "bob"):
+        rows = [PAIR | {"prompt": f"{i}", "chosen": "xy"[i % 2], "rejected": "yx"[i % 2]} for i in range(4)]
+        about = {"votes": [1, 0, 0], "annotator": name, "meta": {"scale": "binary"}}
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row | about) + "\n" for row in rows))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        (["pairs.jsonl", "--guideline=none.md"], 3, "--guideline=none.md: no such file or directory"),
+        (["pairs.jsonl", "--guideline=empty.jsonl"], 3, "--guideline=empty.jsonl: empty: annotators have to know"),
+        (["empty.jsonl", "--guideline=guide.md"], 3, "empty.jsonl: no usable rows"),
+        (["pairs.jsonl", "--guideline=guide.md", "--out=pairs.jsonl"], 2, "--out=pairs.jsonl: would be written over"),
+        (["pairs.jsonl", "--guideline=guide.md", "--port=99999"], 2, "--port is 99999"),
+        (["pairs.jsonl", "--guideline=guide.md", "--scale=graded", "--out=ada.jsonl"], 2, "holds binary judgements"),
+        (["pairs.jsonl", "--guideline=guide.md", "--others=none.jsonl"], 3, "none.jsonl: no such file"),
+        (
+            ["pairs.jsonl", "--guideline=guide.md", "--out=busy.jsonl"],
+            6,
+            "busy.jsonl: in use by annotator bob, process",
+        ),
+        (["--merge", "ada.jsonl", "--out=ada.jsonl"], 2, "--out=ada.jsonl: would be written over"),
+        (["--merge", "pairs.jsonl"], 3, "pairs.jsonl:1: annotator: missing: expected what prefjax label wrote"),
+    ],
+)
+def test_label_says_what_is_wrong(labels, capsys, flags, code, message):
+    with files.held(labels / "busy.jsonl.lock", "", "annotator bob"):
+        assert main(["label", "--out=out.jsonl", "--annotator=ada", *flags]) == code
+    assert message in (error := capsys.readouterr().err)
+    assert error.count("\n") == 1
+
+
+def test_labels_of_two_annotators_are_merged(labels, capsys):
+    assert main(["label", "--merge", "ada.jsonl", "bob.jsonl", "--out=votes.jsonl"]) == 0
+    assert "4 pairs in votes.jsonl, 4 with the votes of several annotators\n" in (said := capsys.readouterr().out)
+    assert "alpha 1.00 [1.00, 1.00], 2 annotators" in said
+    assert [json.loads(line)["votes"] for line in (labels / "votes.jsonl").read_text().splitlines()] == [[2, 0, 0]] * 4
+    assert main(["check", "votes.jsonl"]) == 0
 
 
 def test_a_missing_model_exits_5(capsys):

@@ -28,7 +28,7 @@ FLOORS = [
         "mirrors",
         "log",
     ),
-    ("algorithms", "evals", "reference", "alarms", "budget"),
+    ("algorithms", "evals", "reference", "alarms", "budget", "label"),
     ("train", "plan", "commands", "evaluate"),
     ("cli", "__main__"),
 ]

@@ -19,6 +19,7 @@ COMMANDS = {  # name: what it does, and its flags as they are mostly given
     "normalize": ("a reward model", "--reward=REF --model=REF --source=CALL"),
     "export": ("to a Hugging Face folder", "--model=REF --out=DIR"),
     "check": ("judge the form of a file", "FILE [--layout=demos] [--field prompt=request] [--tokenizer=REF]"),
+    "label": ("people judge, on a local page", "PAIRS --guideline=FILE --annotator=NAME --out=FILE [--scale=graded]"),
     "prepare": ("write a TensorFlow dataset", "--source=\"pairs(path='pairs.jsonl')\" --out=DIR"),
     "doctor": ("look at versions and devices", ""),
 }

@@ -1,7 +1,6 @@
 """`prefjax check`: the form of a file."""
 
-from prefjax.cli.parsers import parser
-from prefjax.errors import ConfigError
+from prefjax.cli.parsers import fields, parser
 
 
 def main(argv: list[str]) -> int:
@@ -13,8 +12,7 @@ def main(argv: list[str]) -> int:
     flags.add_argument("--tokenizer", help="Hugging Face folder or workdir: also count tokens")
     flags.add_argument("--max_length", type=int, help="tokens a row may have")
     options = flags.parse_args(argv)
-    if not all("=" in field for field in options.field):
-        raise ConfigError("--field takes OURS=THEIRS, such as --field prompt=request")
+    named = fields(options.field)
 
     from prefjax.data.check import check
 
@@ -23,8 +21,6 @@ def main(argv: list[str]) -> int:
         from prefjax.data import load
 
         tokenizer = load.tokenizer(options.tokenizer)
-    pairs = (field.split("=", 1) for field in options.field)
-    fields = {ours: tuple(theirs.split("+")) if "+" in theirs else theirs for ours, theirs in pairs}
-    report = check(options.file, tokenizer, options.max_length, layout=options.layout, **fields)
+    report = check(options.file, tokenizer, options.max_length, layout=options.layout, **named)
     print(report)
     return 3 if report.refused else 0

@@ -37,3 +37,9 @@ def assignments(flag: str, form: str, words: list[str]) -> dict[str, str]:
     if not all("=" in word for word in words):
         raise ConfigError(f"{flag} takes {form}")
     return dict(word.split("=", 1) for word in words)
+
+
+def fields(words: list[str]) -> dict[str, str | tuple[str, ...]]:
+    """The fields that `--field OURS=THEIRS` renames, as readers take them; `THEIRS+MORE` joins two."""
+    named = assignments("--field", "OURS=THEIRS, such as --field prompt=request", words)
+    return {ours: tuple(theirs.split("+")) if "+" in theirs else theirs for ours, theirs in named.items()}

@@ -23,8 +23,10 @@ class Cycles:
     def add(self, row: int, record: dict[str, Any]) -> None:
         """Takes note of a record that has `chosen` and `rejected`, or a `ranking`."""
         ranking = record.get("ranking") or [record[side] for side in ("chosen", "rejected") if side in record]
-        if record.get("grade", 1) <= 0:
-            ranking = ranking[::-1] if record["grade"] else []
+        votes = record.get("votes")
+        lead = votes[0] - votes[1] if votes else record.get("grade", 1)
+        if lead <= 0:
+            ranking = ranking[::-1] if lead else []
         prompt = prompt_key(record).to_bytes(8, "big")
         ranks = [[_answer(prompt, text) for text in ([rank] if isinstance(rank, str) else rank)] for rank in ranking]
         for high, low in pairwise(ranks):

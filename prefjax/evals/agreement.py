@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from prefjax.data.prompts import digest
 from prefjax.evals.stats import Interval
 
 LEVELS = ("nominal", "ordinal")
@@ -23,6 +24,15 @@ def tally(units: Iterable[Iterable[Any]]) -> np.ndarray:
     return counts
 
 
+def first(a: str, b: str) -> bool:
+    """Whether `a` counts as the first of two answers: a coin toss by hash, which falls alike for all who ask.
+
+    >>> first("yes", "no") != first("no", "yes")
+    True
+    """
+    return digest(f"{a}\0{b}") < digest(f"{b}\0{a}")
+
+
 def alpha(
     counts: np.ndarray, level: str = "nominal", *, resamples: int = 1000, confidence: float = 0.95, seed: int = 0
 ) -> Interval | None:
@@ -32,9 +42,10 @@ def alpha(
     Alpha-Reliability" (2011), https://repository.upenn.edu/asc_papers/43.
 
     Args:
-      counts: how often each unit was given each value, [units, values]; for "ordinal" the columns are in order. Votes
-        [for chosen, for rejected, ties] are such rows with their last two columns swapped. Units with fewer than two
-        values say nothing of agreement and are left out.
+      counts: how often each unit was given each value, [units, values]; for "ordinal" the columns are in order. Units
+        with fewer than two values say nothing of agreement and are left out. What a column stands for must not depend
+        on the values: of verdicts on pairs it is not "for chosen", by which all agree that chosen is better, but "for
+        the first", as `first` draws it.
       level: "nominal": values differ or not. "ordinal": they differ by what lies between them.
       resamples, confidence, seed: of the percentile bootstrap over units. Resamples in which one value alone occurs
         have no alpha and are left out.

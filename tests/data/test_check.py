@@ -125,6 +125,8 @@ def test_a_cycle_of_preferences_is_told_with_all_its_rows(write):
         f"{path}:2: ranking cycle: no order agrees with it and line 4, line 6"
     ]
     assert check(write(*cycle[:2], *others)).warned == []
+    tied = better("c", "a", votes=[0, 0, 1])
+    assert not any(p.message == "ranking cycle" for p in check(write(*cycle[:2], tied)).warned)
     graded = better("a", "c", grade=-1)  # prefers c
     assert [p.message for p in check(write(*(row | {"grade": 1} for row in cycle[:2]), graded)).warned] == [
         "opposes the label",
