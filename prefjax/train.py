@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from prefjax import budget, checkpoint, files, host, interrupt, mesh, models, processes, reference
+from prefjax import budget, checkpoint, files, host, interrupt, mesh, models, processes, reference, saves
 from prefjax.config import hparams, validate
 from prefjax.data import load
 from prefjax.data.batches import batches
@@ -155,7 +155,7 @@ def fit(run: Setup, evals: dict[str, Callable], record: Record) -> tuple[TrainSt
     step, meter = run.parallel.update(one_step(run.algorithm.step)), Meter(record, run.algorithm.watch)
     state = run.parallel.place(run.algorithm.init(key, run.params))
     verdict = budget.Verdict()
-    with checkpoint.Checkpoints(record.workdir, config.keep, lambda: verdict.inside) as checkpoints:
+    with saves.Checkpoints(record.workdir, config.keep, lambda: verdict.inside) as checkpoints:
         state, cut = checkpoints.restore(state)
         if record.ended:
             return state, record.ended

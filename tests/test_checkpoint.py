@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from prefjax import checkpoint, files, models
-from prefjax.checkpoint import Checkpoints
 from prefjax.errors import CheckpointError, DiskError
+from prefjax.saves import Checkpoints
 from prefjax.types import TrainState
 
 

@@ -25,6 +25,7 @@ FLOORS = [
         "files",
         "interrupt",
         "checkpoint",
+        "saves",
         "mirrors",
         "log",
     ),

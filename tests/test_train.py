@@ -9,6 +9,7 @@ import pytest
 from prefjax import checkpoint
 from prefjax.config import base, numbers, validate
 from prefjax.errors import CheckpointError, ConfigError, DataError, NonFiniteError, PrefjaxError
+from prefjax.saves import Checkpoints
 from prefjax.train import due, prefetch, train
 
 DEMOS = "prefjax.worlds.desk:demos(n=64)"
@@ -175,7 +176,7 @@ def test_a_tokenizer_of_another_model_is_refused(sft_run, tmp_path):
 def test_a_state_of_another_shape_is_refused(sft_run, tmp_path):
     c = sft_config(steps=1)
     train(c, tmp_path)
-    with checkpoint.Checkpoints(tmp_path) as checkpoints:
+    with Checkpoints(tmp_path) as checkpoints:
         other = sft_run[2]._replace(params={"params": {}})
         with pytest.raises(CheckpointError, match="does not fit this run"):
             checkpoints.restore(other)
