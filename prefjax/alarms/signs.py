@@ -20,7 +20,6 @@ from prefjax.alarms.view import (
     number,
     points,
     series,
-    trained,
 )
 from prefjax.evals.stats import interval
 
@@ -117,8 +116,8 @@ def _still(view: View) -> Iterator[Alarm]:
 
 
 def _critic(view: View) -> Iterator[Alarm]:
-    known = view.history[-1].get("train", {}).get("value/explained_variance")
-    if known is not None and view.progress >= SETTLED and known < 0:
+    known = _trained(view, "value/explained_variance")
+    if known is not None and known < 0:
         words = f"the critic explains {known:.2f} of the variance of returns, less than their mean would: it is useless"
         evidence = {"explained_variance": known, "limit": 0.0}
         yield Alarm("critic-useless", "value/explained_variance", view.step, "alarm", words, evidence, [])
@@ -126,7 +125,7 @@ def _critic(view: View) -> Iterator[Alarm]:
 
 def _chosen_falling(view: View) -> Iterator[Alarm]:
     """The chosen answers become less likely, evaluation by evaluation, as the rejected ones do."""
-    means = series(view, "logps/chosen") or trained(view, "logps/chosen")
+    means = series(view, "logps/chosen")
     patience = view.budget["patience"]
     latest = means[-patience - 1 :]
     if len(latest) > patience and means[-1] < means[0] and all(b < a for a, b in itertools.pairwise(latest)):
@@ -140,10 +139,10 @@ def _chosen_falling(view: View) -> Iterator[Alarm]:
 
 def _label_noise(view: View) -> Iterator[Alarm]:
     """Pairs are ordered hardly better than by a coin, or the other way round."""
-    held_out, training = series(view, "rewards/accuracy"), trained(view, "rewards/accuracy")
-    low = {n: means[-1] for n, means in (("held-out", held_out), ("training", training)) if means}
-    low = {n: accuracy for n, accuracy in low.items() if accuracy < CHANCE}
-    if low and view.progress >= SETTLED:
+    held_out = series(view, "rewards/accuracy") if view.progress >= SETTLED else []
+    found = {"held-out": held_out[-1] if held_out else None, "training": _trained(view, "rewards/accuracy")}
+    low = {n: accuracy for n, accuracy in found.items() if accuracy is not None and accuracy < CHANCE}
+    if low:
         told = " and ".join(f"{n} accuracy is {accuracy:.2f}" for n, accuracy in low.items())
         flipped = low.get("held-out", 1.0) < 1 - CHANCE
         words = f"{told} after {100 * view.progress:.0f} % of training: " + (
@@ -214,6 +213,12 @@ def _shares(rows: list[Row], has: Callable[[str], bool]) -> dict[Any, float]:
     for row in rows:
         values.setdefault(row["record"], []).append(has(row["response"]))
     return {record: sum(found) / len(found) for record, found in values.items()}
+
+
+def _trained(view: View, metric: str) -> float | None:
+    """The mean of a metric of training since the evaluation before; None where most of that was before it settled."""
+    middle = (view.history[-2]["step"] + view.step) / 2
+    return view.history[-1].get("train", {}).get(metric) if middle >= SETTLED * view.steps else None
 
 
 def _told(**changes: Change | None) -> dict[str, Any]:

@@ -78,11 +78,6 @@ def series(view: View, *metrics: str) -> list[float]:
     return [own["mean"] for own in told if own is not None]
 
 
-def trained(view: View, metric: str) -> list[float]:
-    """The means of a metric of training between evaluations."""
-    return [entry["train"][metric] for entry in view.history if metric in entry.get("train", {})]
-
-
 def change(
     view: View, metric: str, *, since: int = 0, part: Callable[[str], bool] | None = None, confidence: float = 0.95
 ) -> Change | None:

@@ -180,6 +180,9 @@ def test_a_critic_that_is_worse_than_a_mean():
     assert names(world(QUIET, QUIET, train=train)) == ["critic-useless"]
     train[1]["value/explained_variance"] = 0.1
     assert names(world(QUIET, QUIET, train=train)) == []
+    soon = [{"step": step, "evals": {}, "train": {"value/explained_variance": -1.0}} for step in (0, 20, 40)]
+    assert check(soon[:2], BUDGET, steps=100) == ([], [])  # of its first steps nobody asks so much
+    assert [a.name for a in check(soon, BUDGET, steps=100)[0]] == ["critic-useless"]
 
 
 def told(**metrics):
