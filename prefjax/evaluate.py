@@ -13,7 +13,7 @@ from prefjax.config import base
 from prefjax.errors import ConfigError
 from prefjax.evals import history
 from prefjax.evals.summary import Summary, summarise
-from prefjax.train import evaluations, setup
+from prefjax.setup import evaluations, setup
 
 
 def evaluate(options: Any) -> None:

@@ -69,6 +69,11 @@ def make(config: Any) -> Parallel:
     return _jit(jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * 3, devices=devices))
 
 
+def single() -> Parallel:
+    """The way over the first device alone."""
+    return _jit(jax.make_mesh((1, 1, 1), AXES, axis_types=(AxisType.Auto,) * 3, devices=jax.devices()[:1]))
+
+
 def axis_name(config: Any) -> str | None:
     """The axis that devices are summed over inside a step: that of `pmap`; under `jit` the compiler sums."""
     return PMAP_AXIS if config.parallel == "pmap" else None

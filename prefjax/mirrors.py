@@ -66,8 +66,10 @@ def _wandb(workdir: Path, config: Mapping[str, Any]) -> Mirror:
 
     mode: Any = os.environ.get("WANDB_MODE", "offline")
     settings = wandb.Settings(x_disable_meta=True, save_code=False, silent=True)
-    name = workdir.resolve().name
-    run = wandb.init(project="prefjax", name=name, dir=workdir, config=dict(config), mode=mode, settings=settings)
+    folder = workdir.resolve()
+    group = folder.parent.name if (folder.parent / "sweep.json").exists() else None  # of the runs of a sweep
+    names: dict[str, Any] = {"project": "prefjax", "name": folder.name, "group": group, "reinit": "create_new"}
+    run = wandb.init(**names, dir=workdir, config=dict(config), mode=mode, settings=settings)
     return Mirror(lambda step, values: run.log(dict(values), step=step), lambda done: run.finish(0 if done else 1))
 
 

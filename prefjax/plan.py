@@ -13,7 +13,8 @@ import numpy as np
 from prefjax import host
 from prefjax.config import base, hparams
 from prefjax.log import environment
-from prefjax.train import one_step, setup
+from prefjax.setup import setup
+from prefjax.train import one_step
 from prefjax.types import Setup
 
 

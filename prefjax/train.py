@@ -1,111 +1,21 @@
 """The loop: a config and a workdir become a trained state and its record. It names no algorithm."""
 
 import contextlib
-import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from prefjax import budget, checkpoint, files, host, interrupt, mesh, models, processes, reference, saves
-from prefjax.config import hparams, validate
+from prefjax import budget, checkpoint, files, host, interrupt, models, processes, saves
 from prefjax.data import load
-from prefjax.data.batches import batches
-from prefjax.errors import ConfigError, Interrupted
+from prefjax.errors import Interrupted
 from prefjax.evals import history
 from prefjax.evals.summary import mean, summarise
 from prefjax.log import Meter, Record, progress
-from prefjax.resolve import is_call, resolve
-from prefjax.types import Mixed, Setup, TrainState
-
-
-def setup(config: Any, frozen: Mapping[str, str] | None = None, *, dry: bool = False) -> Setup:
-    """Everything a run needs before its first step, from its config.
-
-    Args:
-      config: of the run.
-      frozen: name -> reference, where they are not those of the config: a resumed run keeps its own.
-      dry: for a look at the run: nothing long is computed, nothing is written.
-
-    Raises:
-      ConfigError, DataError, CheckpointError: with one message that says what to mend.
-    """
-    validate(config)
-    parallel = mesh.make(config)
-    tokenizer = load.tokenizer(config.tokenizer or config.model)
-    read = functools.cache(checkpoint.load)  # a reference that is the policy's start is read once
-    pin = functools.cache(checkpoint.pin)
-    frozen = frozen or {name: pin(reference) for name, reference in config.frozen.items()}
-    loaded = {name: read(reference) for name, reference in frozen.items()}
-    policy, params = new_policy(config, tokenizer) if is_call(config.model) else read(pin(config.model))
-    beside = {name: read(pin(reference)) for name, reference in config.trained.items()}
-    params = {"params": params["params"]} | {name: tree["params"] for name, (_, tree) in beside.items()}
-    nets = {"policy": policy} | {name: net for name, (net, _) in (loaded | beside).items()}
-    check_fit(nets, tokenizer, config.data.max_length)
-    nets = {n: models.computing(net, config.dtype, config.remat, parallel.blocks) for n, net in nets.items()}
-    rows, counts = load.load(config.data.train, config.data.rows, tokenizer, config.data.max_length)
-    algorithm = resolve(config.algorithm, "prefjax.algorithms").function(config, nets)
-    reference.check(config, nets)
-    facts: dict[str, Any] = {"data": counts, "tokenizer": tokenizer.digest, "frozen": dict(frozen)}
-    values = {name: values for name, (_, values) in loaded.items()}
-    waiting = {"reference": jax.device_get(values.pop("reference"))} if config.reference != "frozen" else {}
-    if config.reference == "cached":
-        model = nets["reference"], waiting["reference"]
-        rows, facts["reference"] = reference.cached(config, *model, parallel, tokenizer.digest, rows, compute=not dry)
-    elif waiting:
-        algorithm = reference.follow(algorithm, config, waiting["reference"])
-    split = {"microbatches": config.optim.accumulate, "shards": parallel.shards}
-    batch_at = batches(rows, config.batch_size, config.data.max_length, config.seed, **split)
-    if config.data.pretrain:
-        demos, facts["pretrain"] = load.load(config.data.pretrain, "demos()", tokenizer, config.data.max_length)
-        batch_at = mixed(batch_at, batches(demos, config.batch_size, config.data.max_length, config.seed, **split))
-    return Setup(
-        config=config,
-        tokenizer=tokenizer,
-        nets=nets,
-        params=jax.device_get(params),  # the state trains a copy: this one need not lie on a device
-        frozen=parallel.place(values) | waiting,
-        hparams=hparams(config),
-        algorithm=algorithm,
-        parallel=parallel,
-        batch_at=lambda step: parallel.deal(batch_at(step)),
-        prompts=rows.prompts,
-        facts=facts,
-        shared={},
-    )
-
-
-def mixed(prompts_at: Callable[[int], Any], demos_at: Callable[[int], Any]) -> Callable[[int], Any]:
-    """Batches of prompts with demonstrations beside them."""
-    return lambda step: Mixed(prompts_at(step), demos_at(step))
-
-
-def new_policy(config: Any, tokenizer: Any) -> tuple[Any, Any]:
-    """A model with random weights, from a call string."""
-    model = resolve(config.model, "prefjax.models")(vocab=tokenizer.vocab_size, positions=config.data.max_length)
-    return model, models.init(model, jax.random.key(config.seed))
-
-
-def check_fit(nets: dict[str, Any], tokenizer: Any, max_length: int) -> None:
-    """Raises ConfigError unless every model knows the tokenizer's ids and has room for the rows."""
-    for name, net in nets.items():
-        if tokenizer.vocab_size > net.config.vocab:
-            raise ConfigError(
-                f"the tokenizer has {tokenizer.vocab_size} ids and the {name} model knows {net.config.vocab}: "
-                "config.tokenizer should be the one the model was trained with"
-            )
-        if max_length > net.config.positions:
-            raise ConfigError(
-                f"config.data.max_length is {max_length}; it should be at most {net.config.positions}, "
-                f"the positions of the {name} model"
-            )
-
-
-def evaluations(run: Setup) -> dict[str, Callable]:
-    """Those that the config of a run names."""
-    return {name: resolve(text, "prefjax.evals")(run) for name, text in run.config.evals.items() if text}
+from prefjax.setup import evaluations, setup
+from prefjax.types import Setup, TrainState
 
 
 def train(config: Any, workdir: str | Path) -> TrainState:
@@ -128,20 +38,30 @@ def train(config: Any, workdir: str | Path) -> TrainState:
         try:
             run = setup(config, record.facts.get("frozen"))
             evals = evaluations(run)
-            processes.agree([record.config, run.facts])
-            record.begin(run.facts)
-            if processes.is_first():
-                with files.writing(workdir):
-                    models.save_config(workdir / load.MODEL_FOLDER, run.nets["policy"])
-                    run.tokenizer.save(workdir / load.MODEL_FOLDER)
+            begin(run, record)
             state, ended = fit(run, evals, record)
             processes.agree("done")
         except BaseException as error:
             record.close(error)
             raise
-        result = {"step": int(state.step), "digest": checkpoint.digest(processes.fetch(state))}
-        record.close(None, **result, **({"stopped": ended} if ended else {}))
+        finish(state, ended, record)
     return state
+
+
+def begin(run: Setup, record: Record) -> None:
+    """Writes what a workdir holds before the first step, once all processes agree on it."""
+    processes.agree([record.config, run.facts])
+    record.begin(run.facts)
+    if processes.is_first():
+        with files.writing(record.workdir):
+            models.save_config(record.workdir / load.MODEL_FOLDER, run.nets["policy"])
+            run.tokenizer.save(record.workdir / load.MODEL_FOLDER)
+
+
+def finish(state: TrainState, ended: dict[str, Any] | None, record: Record) -> None:
+    """Marks a run as done, with its digest and how its budget ended it, if it did."""
+    result = {"step": int(state.step), "digest": checkpoint.digest(processes.fetch(state))}
+    record.close(None, **result, **({"stopped": ended} if ended else {}))
 
 
 def fit(run: Setup, evals: dict[str, Callable], record: Record) -> tuple[TrainState, dict[str, Any] | None]:
@@ -156,17 +76,10 @@ def fit(run: Setup, evals: dict[str, Callable], record: Record) -> tuple[TrainSt
     state = run.parallel.place(run.algorithm.init(key, run.params))
     verdict = budget.Verdict()
     with saves.Checkpoints(record.workdir, config.keep, lambda: verdict.inside) as checkpoints:
-        state, cut = checkpoints.restore(state)
+        state, verdict = take_up(state, run, evals, record, checkpoints, meter)
+        first = int(state.step)
         if record.ended:
             return state, record.ended
-        meter.resume(cut)
-        first = int(state.step)
-        done = record.resume(first)
-        history.forget(record.workdir, first, done)
-        verdict = budget.resumed(record, first)
-        if first == 0 or due(first, config.eval_every, config.steps):
-            missing = {name: evals[name] for name in evals if name not in done}
-            verdict = evaluate(missing, state, run.frozen, record)
         last = first if verdict.ended else config.steps
         with interrupt.deferred() as asked, progress(first, config.steps) as advance:
             for at, batch in prefetch(run.batch_at, first, last):
@@ -195,6 +108,29 @@ def fit(run: Setup, evals: dict[str, Callable], record: Record) -> tuple[TrainSt
         elif verdict.ended and checkpoints.latest != int(state.step):
             checkpoints.save(state)
     return state, verdict.ended
+
+
+def take_up(
+    state: TrainState,
+    run: Setup,
+    evals: dict[str, Callable],
+    record: Record,
+    checkpoints: saves.Checkpoints,
+    meter: Meter,
+) -> tuple[TrainState, budget.Verdict]:
+    """The newest state of a run, `state` if it has none, its record cut back to it, and what its evaluations say."""
+    config = run.config
+    state, cut = checkpoints.restore(state)
+    if record.ended:
+        return state, budget.Verdict()
+    meter.resume(cut)
+    first = int(state.step)
+    done = record.resume(first)
+    history.forget(record.workdir, first, done)
+    if first == 0 or due(first, config.eval_every, config.steps):
+        missing = {name: evals[name] for name in evals if name not in done}
+        return state, evaluate(missing, state, run.frozen, record)
+    return state, budget.resumed(record, first)
 
 
 def one_step(step: Callable) -> Callable:

@@ -30,7 +30,7 @@ FLOORS = [
         "log",
     ),
     ("algorithms", "evals", "reference", "alarms", "budget", "label"),
-    ("train", "plan", "commands", "evaluate"),
+    ("setup", "train", "together", "sweep", "plan", "commands", "evaluate"),
     ("cli", "__main__"),
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

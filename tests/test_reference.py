@@ -20,7 +20,8 @@ from prefjax.config import base, numbers, validate
 from prefjax.data.rows import Rows
 from prefjax.errors import ConfigError
 from prefjax.metrics import Mean
-from prefjax.train import one_step, setup, train
+from prefjax.setup import setup
+from prefjax.train import one_step, train
 from prefjax.types import Algorithm, Sequences, TrainState
 
 PAIRS = "prefjax.worlds.desk:pairs(n=40)"

@@ -12,6 +12,10 @@ from prefjax.errors import ConfigError, PrefjaxError
 
 COMMANDS = {  # name: what it does, and its flags as they are mostly given
     "train": ("train as a config says", "--config=configs/dpo.py[:arg] --workdir=DIR [--config.x=y] [--dry_run]"),
+    "sweep": (
+        "train many as one program",
+        "--config=configs/dpo.py --axis loss.beta=0.1,0.5 --axis seed=0..3 --workdir=DIR",
+    ),
     "sample": ("write completions", '--model=REF --prompt="Why did retries rise?"'),
     "eval": ("evaluate a checkpoint", "--workdir=DIR [--step=N] [--eval name=CALL] [--out=FILE]"),
     "best-of-n": ("choose by a reward", "--model=REF --reward=REF_OR_CALL --n=16 --prompt=... [--out=FILE]"),

@@ -48,10 +48,13 @@ def make(
         held_out, _ = reference.cached(run.config, *model, run.parallel, run.tokenizer.digest, held_out)
     split = {"microbatches": run.config.optim.accumulate, "shards": run.parallel.shards}
 
-    @run.parallel.measure
-    def metrics(state, frozen, hparams, batch, key):
+    def of_batch(state, frozen, hparams, batch, key):
         _, metrics = run.algorithm.step(state, frozen, hparams, batch, key)
         return {name: mean for name, mean in metrics.items() if name not in OF_AN_UPDATE}
+
+    metrics = run.shared.setdefault(
+        "held_out", run.parallel.measure(of_batch)
+    )  # compiled once for all runs of a program
 
     def evaluate(state, frozen, key):
         batches = epoch(held_out, batch_size, c.max_length, **split)

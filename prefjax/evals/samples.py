@@ -57,7 +57,10 @@ def make(
     """
     knobs = {"limit": limit, "n": n, "max_new": max_new, "temperature": temperature, "batch_size": batch_size}
     written, judged = completions(run, source, **knobs), resolve(judge) if judge else lambda records, texts: {}
-    measured = _measure(run, load.records(source, limit))
+    asked = "measure", source, limit
+    if asked not in run.shared:  # compiled once for all runs of a program
+        run.shared[asked] = _measure(run, load.records(source, limit))
+    measured = run.shared[asked]
     if "reference" not in run.nets:
         _log.warning("samples(source=%r): frozen.reference is not set: no KL and no length_ratio is measured", source)
     usual = of_reference(run, source, **knobs) if "reference" in run.nets else None

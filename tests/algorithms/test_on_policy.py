@@ -14,7 +14,8 @@ from prefjax.config import base, hparams
 from prefjax.data import rows
 from prefjax.data.batches import batches
 from prefjax.errors import ConfigError, PrefjaxError
-from prefjax.train import mixed, one_step
+from prefjax.setup import mixed
+from prefjax.train import one_step
 from prefjax.types import Demos, Experience, Rollout, Sequences
 from prefjax.worlds import desk
 

@@ -1,0 +1,125 @@
+"""Everything a run needs before its first step: from a config to its data, models, algorithm and evaluations."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from prefjax import checkpoint, mesh, models, reference
+from prefjax.config import hparams, validate
+from prefjax.data import load
+from prefjax.data.batches import batches
+from prefjax.errors import ConfigError
+from prefjax.resolve import is_call, resolve
+from prefjax.types import Mixed, Setup
+
+
+def setup(
+    config: Any, frozen: Mapping[str, str] | None = None, *, dry: bool = False, parallel: mesh.Parallel | None = None
+) -> Setup:
+    """Everything a run needs before its first step, from its config.
+
+    Args:
+      config: of the run.
+      frozen: name -> reference, where they are not those of the config: a resumed run keeps its own.
+      dry: for a look at the run: nothing long is computed, nothing is written.
+      parallel: how functions run on the devices; by default as the config says.
+
+    Raises:
+      ConfigError, DataError, CheckpointError: with one message that says what to mend.
+    """
+    validate(config)
+    parallel = parallel or mesh.make(config)
+    tokenizer = load.tokenizer(config.tokenizer or config.model)
+    read = functools.cache(checkpoint.load)  # a reference that is the policy's start is read once
+    pin = functools.cache(checkpoint.pin)
+    frozen = frozen or {name: pin(reference) for name, reference in config.frozen.items()}
+    loaded = {name: read(reference) for name, reference in frozen.items()}
+    policy, params = new_policy(config, tokenizer) if is_call(config.model) else read(pin(config.model))
+    beside = {name: read(pin(reference)) for name, reference in config.trained.items()}
+    params = {"params": params["params"]} | {name: tree["params"] for name, (_, tree) in beside.items()}
+    nets = {"policy": policy} | {name: net for name, (net, _) in (loaded | beside).items()}
+    check_fit(nets, tokenizer, config.data.max_length)
+    nets = {n: models.computing(net, config.dtype, config.remat, parallel.blocks) for n, net in nets.items()}
+    rows, counts = load.load(config.data.train, config.data.rows, tokenizer, config.data.max_length)
+    algorithm = resolve(config.algorithm, "prefjax.algorithms").function(config, nets)
+    reference.check(config, nets)
+    facts: dict[str, Any] = {"data": counts, "tokenizer": tokenizer.digest, "frozen": dict(frozen)}
+    values = {name: values for name, (_, values) in loaded.items()}
+    waiting = {"reference": jax.device_get(values.pop("reference"))} if config.reference != "frozen" else {}
+    if config.reference == "cached":
+        model = nets["reference"], waiting["reference"]
+        rows, facts["reference"] = reference.cached(config, *model, parallel, tokenizer.digest, rows, compute=not dry)
+    elif waiting:
+        algorithm = reference.follow(algorithm, config, waiting["reference"])
+    split = {"microbatches": config.optim.accumulate, "shards": parallel.shards}
+    parts = [rows]
+    if config.data.pretrain:
+        demos, facts["pretrain"] = load.load(config.data.pretrain, "demos()", tokenizer, config.data.max_length)
+        parts.append(demos)
+
+    def batches_of(seed: int) -> Callable[[int], Any]:
+        batch_at = [batches(part, config.batch_size, config.data.max_length, seed, **split) for part in parts]
+        together = batch_at[0] if len(parts) == 1 else mixed(*batch_at)
+        return lambda step: parallel.deal(together(step))
+
+    return Setup(
+        config=config,
+        tokenizer=tokenizer,
+        nets=nets,
+        params=jax.device_get(params),  # the state trains a copy: this one need not lie on a device
+        frozen=parallel.place(values) | waiting,
+        hparams=hparams(config),
+        algorithm=algorithm,
+        parallel=parallel,
+        batch_at=batches_of(config.seed),
+        batches_of=batches_of,
+        prompts=rows.prompts,
+        facts=facts,
+        shared={},
+    )
+
+
+def sibling(run: Setup, config: Any) -> Setup:
+    """A run that differs from `run` in numbers and in its seed alone: data, models and evaluations are shared."""
+    _, params = new_policy(config, run.tokenizer) if is_call(config.model) else (None, run.params)
+    beside = {name: tree for name, tree in run.params.items() if name != "params"}
+    return run._replace(
+        config=config,
+        params=jax.device_get({"params": params["params"]} | beside),
+        hparams=hparams(config),
+        batch_at=run.batches_of(config.seed),
+        facts=dict(run.facts),
+    )
+
+
+def mixed(prompts_at: Callable[[int], Any], demos_at: Callable[[int], Any]) -> Callable[[int], Any]:
+    """Batches of prompts with demonstrations beside them."""
+    return lambda step: Mixed(prompts_at(step), demos_at(step))
+
+
+def new_policy(config: Any, tokenizer: Any) -> tuple[Any, Any]:
+    """A model with random weights, from a call string."""
+    model = resolve(config.model, "prefjax.models")(vocab=tokenizer.vocab_size, positions=config.data.max_length)
+    return model, models.init(model, jax.random.key(config.seed))
+
+
+def check_fit(nets: dict[str, Any], tokenizer: Any, max_length: int) -> None:
+    """Raises ConfigError unless every model knows the tokenizer's ids and has room for the rows."""
+    for name, net in nets.items():
+        if tokenizer.vocab_size > net.config.vocab:
+            raise ConfigError(
+                f"the tokenizer has {tokenizer.vocab_size} ids and the {name} model knows {net.config.vocab}: "
+                "config.tokenizer should be the one the model was trained with"
+            )
+        if max_length > net.config.positions:
+            raise ConfigError(
+                f"config.data.max_length is {max_length}; it should be at most {net.config.positions}, "
+                f"the positions of the {name} model"
+            )
+
+
+def evaluations(run: Setup) -> dict[str, Callable]:
+    """Those that the config of a run names."""
+    return {name: resolve(text, "prefjax.evals")(run) for name, text in run.config.evals.items() if text}

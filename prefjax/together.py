@@ -1,0 +1,238 @@
+"""Several runs as one program: the loop of `prefjax.train`, with a leading axis `R` of runs.
+
+The runs differ in traced numbers and in seeds alone. State, hyper-parameters and keys carry `R`, and so does the batch
+where the seeds differ; the frozen models are stored once. Each run keeps its own workdir, as if it were run alone.
+"""
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from prefjax import budget, files, host, interrupt, mesh, saves
+from prefjax.errors import Interrupted, PrefjaxError
+from prefjax.log import Meter, Record, progress
+from prefjax.setup import evaluations, setup, sibling
+from prefjax.train import begin, due, evaluate, finish, one_step, prefetch, take_up
+from prefjax.types import Sequences as Rows
+from prefjax.types import Setup, TrainState
+
+_log = logging.getLogger(__name__)
+
+Steps = list[tuple[int, dict[str, Any]]]  # number of a step -> its metrics
+
+
+def train(configs: Sequence[Any], workdirs: Sequence[Path], *, limit: float = math.inf) -> int:
+    """Trains runs that differ in traced numbers and seeds alone, each in its workdir, from the newest checkpoint there.
+
+    Args:
+      configs, workdirs: of the runs.
+      limit: bytes of a device that a program may take, by the compiler's account, frozen models included. While it
+        takes more, half of the runs are left out.
+
+    Returns:
+      How many of the runs were trained, the first ones. Those whose own numbers became NaN or infinite are among them:
+      such a run ends with a FAILED.json, and the others go on.
+
+    Raises:
+      PrefjaxError: as `prefjax.train.train`.
+      Interrupted: inside `interrupt.handled`, a signal arrived; the same call goes on from there.
+    """
+    host.give_back_after_compiling()
+    with contextlib.ExitStack() as stack:
+        records = []
+        for config, workdir in zip(configs, workdirs, strict=True):
+            stack.enter_context(files.locked(Path(workdir)))
+            records.append(Record(Path(workdir), config.to_dict()))
+        lanes: list[Lane] = []
+        try:
+            first = setup(configs[0], records[0].facts.get("frozen"), parallel=mesh.single())
+            runs = [first, *(sibling(first, config) for config in configs[1:])]
+            step = Program(runs)
+            while step.bytes > limit and len(step.runs) > 1:
+                step = Program(runs[: (len(step.runs) + 1) // 2])
+            _log.info(
+                "%d of %d runs in one program: %.1f MiB of a device", len(step.runs), len(runs), step.bytes / 2**20
+            )
+            for run, record in zip(step.runs, records, strict=False):
+                lanes.append(Lane(run, record, stack))
+            _fit(lanes, step)
+        except BaseException as error:
+            for record in [lane.record for lane in lanes if lane.alive] or records[:1]:
+                record.close(error)
+            raise
+    return len(lanes)
+
+
+class Lane:
+    """One of the runs: its newest state, its record, and what has become of it."""
+
+    def __init__(self, run: Setup, record: Record, stack: contextlib.ExitStack):
+        """Opens its checkpoints, until the stack is closed."""
+        self.run, self.record, self.evals = run, record, evaluations(run)
+        self.meter, self.verdict, self.alive = Meter(record, run.algorithm.watch), budget.Verdict(), True
+        begin(run, record)
+        self.start = run.algorithm.init(jax.random.key(run.config.seed), run.params)
+        inside = lambda: self.verdict.inside
+        opened = saves.Checkpoints(record.workdir, run.config.keep, inside)
+        self.checkpoints = stack.enter_context(opened)
+        self.state, self.verdict = take_up(self.start, run, self.evals, record, opened, self.meter)
+        self.first = int(self.state.step)
+        if record.ended or self.verdict.ended or self.first == run.config.steps:
+            self.end(self.state)
+
+    def tell(self, steps: Steps) -> None:
+        """Records an interval. A run whose numbers are no longer finite ends."""
+        for at, metrics in steps:
+            self.meter.add(at, metrics)
+        try:
+            self.meter.flush()
+        except PrefjaxError as error:
+            self.record.close(error)
+            self.alive = False
+
+    def evaluate(self, state: TrainState) -> None:
+        """Evaluates a state. A run that has spent its budget ends."""
+        self.verdict = interrupt.attempt(evaluate, self.evals, state, self.run.frozen, self.record) or self.verdict
+        self.meter.skip()
+        if self.verdict.ended:
+            self.end(state)
+
+    def save(self, state: TrainState) -> None:
+        """Saves a state; the last one is the end of the run."""
+        if int(state.step) == self.run.config.steps:
+            self.end(state)
+        else:
+            self.checkpoints.save(state)
+
+    def pause(self, state: TrainState, steps: Steps) -> None:
+        """Saves a state in the middle of an interval."""
+        for at, metrics in steps:
+            self.meter.add(at, metrics)
+        self.checkpoints.save(state, self.meter.pause())
+
+    def end(self, state: TrainState) -> None:
+        """Marks the run as done, after its last step or where its budget ended it."""
+        ended = self.record.ended or self.verdict.ended
+        if self.verdict.ended and self.run.config.budget.on_breach == "rollback":
+            state = self.checkpoints.back(self.start)
+            self.verdict.ended["rolled_back_to"] = int(state.step)
+        elif self.checkpoints.latest != int(state.step):
+            self.checkpoints.save(state)
+        self.alive = False
+        finish(state, ended, self.record)
+
+
+class Program:
+    """The step of several runs, compiled once, and where its arguments lie: the runs are dealt to the devices.
+
+    step: (active `[R]` bool, states `[R]`, frozen, hparams `[R]`, batch, keys `[R]`) -> (states, metrics `[R]`). A run
+    that is not active keeps its state.
+    """
+
+    def __init__(self, runs: list[Setup]):
+        devices = jax.devices()
+        count = max(n for n in range(1, len(devices) + 1) if len(runs) % n == 0)
+        over = jax.make_mesh((count,), ("runs",), axis_types=(AxisType.Auto,), devices=devices[:count])
+        self.each, self.whole = (NamedSharding(over, PartitionSpec(axis)) for axis in ("runs", None))
+        self.runs, self.seeds = runs, {run.config.seed: run.batch_at for run in runs}
+        self.frozen = jax.device_put(runs[0].frozen, self.whole)
+        self.hparams = self.stacked([run.hparams for run in runs])
+        self.keys = self.stacked([jax.random.key(run.config.seed) for run in runs])
+        step = jax.vmap(one_step(runs[0].algorithm.step), (0, None, 0, 0 if len(self.seeds) > 1 else None, 0))
+
+        def stepped(active, states, frozen, hparams, batch, keys):
+            new, metrics = step(states, frozen, hparams, batch, keys)
+            keep = lambda x, y: jnp.where(active.reshape(-1, *[1] * (x.ndim - 1)), x, y)
+            return jax.lax.with_sharding_constraint((jax.tree.map(keep, new, states), metrics), self.each)
+
+        self._step = jax.jit(stepped, donate_argnums=1)
+        self._compiled = self._step.lower(*self._shapes()).compile()
+
+    @property
+    def bytes(self) -> int:
+        """Of a device, by the compiler's account."""
+        told: Any = self._compiled.memory_analysis()
+        given = told.argument_size_in_bytes + told.output_size_in_bytes - told.alias_size_in_bytes
+        return given + told.temp_size_in_bytes
+
+    def stacked(self, trees: Sequence[Any]) -> Any:
+        """Trees of the runs as one with a leading axis."""
+        return jax.device_put(jax.tree.map(lambda *x: jnp.stack(x), *trees), self.each)
+
+    def batch_at(self, step: int) -> Any:
+        """The batch of all runs, `[R, ...]` where they differ."""
+        found = {seed: batch_at(step) for seed, batch_at in self.seeds.items()}
+        if len(found) == 1:
+            return jax.device_put(found.popitem()[1], self.whole)
+        batches = [found[run.config.seed] for run in self.runs]
+        if len({jax.tree.structure(batch) for batch in batches}) > 1:  # one of them did not fit its stream
+            batches = [unpacked(batch) for batch in batches]
+        return self.stacked(batches)
+
+    def __call__(self, active: np.ndarray, states: TrainState, batch: Any) -> tuple[TrainState, dict[str, Any]]:
+        arguments = active, states, self.frozen, self.hparams, batch, self.keys
+        usual = jax.tree.structure(batch) == self._structure
+        return (self._compiled if usual else self._step)(*arguments)
+
+    def _shapes(self) -> tuple[Any, ...]:
+        """The arguments of a step, states and their mask as shapes alone."""
+        run, count, batch = self.runs[0], len(self.runs), self.batch_at(0)
+        self._structure = jax.tree.structure(batch)
+        state = jax.eval_shape(run.algorithm.init, jax.random.key(0), run.params)
+        many = lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype, sharding=self.each)
+        active = jax.ShapeDtypeStruct((count,), np.bool_)
+        return active, jax.tree.map(many, state), self.frozen, self.hparams, batch, self.keys
+
+
+def unpacked(batch: Any) -> Any:
+    """A batch whose rows go through the model as they are."""
+    plain = lambda x: x._replace(packing=None) if isinstance(x, Rows) else x
+    return jax.tree.map(plain, batch, is_leaf=lambda x: isinstance(x, Rows))
+
+
+def _fit(lanes: list[Lane], step: Program) -> None:
+    """The loop over steps. Runs that go on from a later step than others wait for them."""
+    config, of_run = lanes[0].run.config, jax.jit(lambda tree, index: jax.tree.map(lambda x: x[index], tree))
+    states, told = step.stacked([lane.state for lane in lanes]), []
+    first = min((lane.first for lane in lanes if lane.alive), default=config.steps)
+
+    def each(work: Callable[[Lane, TrainState, Steps], None]) -> None:
+        """Does something with every run that goes on, its state, and the steps told since the last time."""
+        fetched = jax.device_get(told)
+        for index, lane in enumerate(lanes):
+            own = [(at, jax.tree.map(itemgetter(index), found)) for at, found in fetched if at > lane.first]
+            if lane.alive and at > lane.first:
+                work(lane, lane.run.parallel.place(jax.device_get(of_run(states, index))), own)
+        told.clear()
+
+    with interrupt.deferred() as asked, progress(first, config.steps) as advance:
+        for at, batch in prefetch(step.batch_at, first, config.steps):
+            active = np.array([lane.alive and at > lane.first for lane in lanes])
+            states, metrics = step(active, states, batch)
+            told.append((at, metrics))
+            logs, evaluates, saves = (
+                due(at, every, config.steps) for every in (config.log_every, config.eval_every, config.checkpoint_every)
+            )
+            if logs or evaluates or saves:
+                each(lambda lane, state, steps: lane.tell(steps))
+                advance(at, {})
+            if evaluates:
+                each(lambda lane, state, steps: lane.evaluate(state))
+            signal = asked()
+            if saves:
+                each(lambda lane, state, steps: lane.save(state))
+            elif signal:
+                each(Lane.pause)
+            if signal and at < config.steps:
+                raise Interrupted(signal, f"after step {at}")
+            if not any(lane.alive for lane in lanes):
+                return
