@@ -90,3 +90,28 @@ def test_a_program_that_takes_too_much_is_run_in_parts(folder, tmp_path):
     assert list(map(len, sweep.train(found, tmp_path, limit=1))) == [1, 1]
     for run in found:
         same(tmp_path / run.name, folder / run.name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["ppo", "grpo"])
+def test_samples_of_a_run_are_those_it_draws_alone(algorithm, tmp_path):
+    c = config(steps=2)
+    c.algorithm, c.loss, c.reward = algorithm, "ppo_policy_loss(epsilon=0.2)", "length(target=4)"
+    c.data.train, c.data.rows = "prefjax.worlds.desk:prompts(split='validation')", "prompts()"
+    c.rollout.max_new, c.rollout.n, c.optim.lr, c.log_every, c.evals = 6, 2, 1e-3, 1, {}
+    c.model = str(start(tmp_path / "start"))
+    c.frozen.reference, c.tokenizer = c.model, ""
+    found = sweep.runs(c, [sweep.axis("rl.kl_coef=0.1,0.3"), sweep.axis("seed=0,1")])
+    sweep.train(found, tmp_path)
+    for run in found[1:3]:
+        train(run.config, tmp_path / f"{run.name}-alone")
+        same(tmp_path / run.name, tmp_path / f"{run.name}-alone")
+
+
+def start(folder):
+    """A model to start from."""
+    c = config(steps=1)
+    c.algorithm, c.loss, c.evals = "sft", "sft_loss()", {}
+    c.data.train, c.data.rows = "prefjax.worlds.desk:demos(n=8)", "demos()"
+    train(c, folder)
+    return folder

@@ -45,8 +45,8 @@ def recipe(name="ppo", **settings):
     return c
 
 
-def run(c, steps=2, separate=False, params=None, frozen=None):
-    """State, and the metrics of each step."""
+def run(c, steps=2, separate=False, params=None, frozen=None, states=None):
+    """State, and the metrics of each step; the states on the way are appended to `states`."""
     policy, models_ = trees()
     params, frozen = params or policy, frozen or models_
     way = mesh.make(c)
@@ -67,6 +67,8 @@ def run(c, steps=2, separate=False, params=None, frozen=None):
     for at in range(steps):
         state, metrics = step(state, way.place(frozen), hparams(c), way.deal(batch_at(at)), jax.random.key(2))
         told.append({name: float(mean.value) for name, mean in metrics.items()})
+        if states is not None:
+            states.append(jax.device_get(state))
     return state, told
 
 
@@ -74,7 +76,9 @@ def close(a, b, tolerance=1e-5):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance), a, b)
 
 
-@pytest.mark.parametrize("name", MAKE)
+@pytest.mark.parametrize(
+    "name", ["ppo", "grpo", *(pytest.param(n, marks=pytest.mark.slow) for n in MAKE if n[0] == "r")]
+)
 def test_at_lr_0_the_ratio_stays_1_and_the_kl_0(name):
     policy, frozen = trees()
     state, told = run(recipe(name, optim__lr=0.0), frozen=frozen | {"reference": policy})
@@ -86,11 +90,17 @@ def test_at_lr_0_the_ratio_stays_1_and_the_kl_0(name):
     close(state.params["params"]["layers"], policy["params"]["layers"], 0)
     assert int(state.step) == 2
     assert told[0]["score"] != told[1]["score"]  # every step draws samples of its own
+    assert ("score_head" in state.params["params"]) == (name == "ppo")  # a critic on the trunk of the policy
+    assert "value" not in state.params
 
 
 @pytest.mark.parametrize(
     ("name", "parallel", "sizes"),
-    [("ppo", "jit", (2, 2, 2)), ("ppo", "pmap", (8, 1, 1)), ("rloo", "jit", (8, 1, 1))],
+    [
+        ("ppo", "jit", (2, 2, 2)),
+        ("ppo", "pmap", (8, 1, 1)),
+        pytest.param("rloo", "jit", (8, 1, 1), marks=pytest.mark.slow),
+    ],
 )
 def test_eight_devices_are_one(name, parallel, sizes):
     settings = {"data__pretrain": "prefjax.worlds.desk:demos()", "rl__pretrain_coef": 1.0} if name == "ppo" else {}
@@ -121,22 +131,14 @@ def test_microbatches_change_nothing():
     close(parts[0].params, whole[0].params)
 
 
-def test_the_critic_is_a_model_of_its_own_or_a_head_of_the_policy():
-    apart, shared = run(recipe(), separate=True)[0], run(recipe())[0]
-    _, frozen = trees()
-    assert "score_head" in shared.params["params"] and "value" not in shared.params
-    start = frozen["reward"]["params"]["score_head"]["kernel"]
-    assert apart.params["value"]["score_head"]["kernel"].shape == start.shape
-    assert not np.array_equal(apart.params["value"]["score_head"]["kernel"], start)  # it started there, and learnt
-    assert "score_head" not in apart.params["params"]
-
-
-def test_the_critic_warms_up_alone():
-    policy, _ = trees()
-    state, _ = run(recipe(rl__critic_warmup=1), steps=1, separate=True)
-    close(state.params["params"], policy["params"], 0)
-    state, _ = run(recipe(rl__critic_warmup=1), steps=2, separate=True)
-    assert not np.array_equal(state.params["params"]["norm"]["scale"], policy["params"]["norm"]["scale"])
+def test_a_critic_of_its_own_starts_from_the_reward_model_and_warms_up_alone():
+    (policy, frozen), states = trees(), []
+    run(recipe(rl__critic_warmup=1), separate=True, states=states)
+    assert "score_head" not in states[0].params["params"]
+    close(states[0].params["params"], policy["params"], 0)
+    start, learnt = (tree["score_head"]["kernel"] for tree in (frozen["reward"]["params"], states[0].params["value"]))
+    assert learnt.shape == start.shape and 0 < np.abs(learnt - start).max() < np.abs(start).max()
+    assert not np.array_equal(states[1].params["params"]["norm"]["scale"], policy["params"]["norm"]["scale"])
 
 
 def test_the_price_of_a_nat_follows_the_kl():
@@ -253,6 +255,12 @@ def cut(truncated):
     return run(recipe(rl__truncated=truncated, **settings), steps=1)[1][0]
 
 
+def test_no_token_of_what_was_cut_counts_where_it_is_masked():
+    told = cut("mask")
+    assert told["stopped"] == 0 and told["policy/ratio"] == 0
+
+
+@pytest.mark.slow
 def test_truncated_completions():
     kept, penalised, masked = map(cut, ("keep", "penalise", "mask"))
     for told in (kept, penalised, masked):

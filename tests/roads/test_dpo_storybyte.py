@@ -56,6 +56,7 @@ def test_the_distance_to_the_reference_starts_at_zero_and_is_reported(workdir):
     assert before == 0 < after
 
 
+@pytest.mark.slow
 def test_cached_log_probs_of_the_reference_are_those_of_a_step(prefjax, tmp_path):
     argv = ("train", "--config=configs/dpo_storybyte.py", "--config.steps=1", "--config.evals.stories=")
     argv += (f"--config.cache={tmp_path / 'cache'}", "--config.log_every=1")
