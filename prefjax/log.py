@@ -119,7 +119,7 @@ class Record:
     def _ended(self) -> dict[str, Any] | None:
         """How the budget ended a run with the very same settings, which then has nothing left to do."""
         done, config = self.workdir / "DONE", self.workdir / "config.json"
-        if not done.exists() or flatten(json.loads(config.read_text())) != flatten(self.config):
+        if not (done.exists() and config.exists()) or flatten(json.loads(config.read_text())) != flatten(self.config):
             return None
         return json.loads(done.read_text()).get("stopped")
 
