@@ -7,7 +7,8 @@
     ... --python PYTHON3.11 --out benchmarks/results/trl_fp32_py311.json
 
 DIR holds the peer scripts, `--trl-python` has torch and trl, `--python` prefjax. Each round runs every system once, in
-the order A B C C B A, so that a slow minute of the machine meets all; what counts is the ratio. TRL runs with its
+the order A B C C B A, so that a slow minute of the machine meets all; what counts is the ratio. A run is repeated if
+other processes disturbed it: see quiet.py. TRL runs with its
 defaults (gradient checkpointing on; bf16 autocast is left to --dtype, so that both compute in the same type) and
 tuned (no checkpointing; for DPO also the reference computed beforehand, for SFT packed rows). prefjax runs as `make
 demo` runs it, for DPO also with the reference cached, with a compilation cache: empty in the first round, warm in the
@@ -15,13 +16,17 @@ others. TRL compiles nothing. At equal lengths (E) prefjax shares no prompt and 
 """
 
 import argparse
+import functools
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import quiet
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--peers", required=True, type=Path)
@@ -37,7 +42,16 @@ options = parser.parse_args()
 
 HERE = Path(__file__).parent
 TUNED = {"dpo": ["--precompute"], "reward": [], "sft": ["--packing", "bfd"]}
-KEPT = ("step_s_median", "tokens_per_s", "tok_per_s", "first_step_age_s", "peak_rss_mb", "compilations", "versions")
+KEPT = (
+    "step_s_median",
+    "tokens_per_s",
+    "tok_per_s",
+    "first_step_age_s",
+    "peak_rss_mb",
+    "compilations",
+    "others",
+    "versions",
+)
 
 
 def systems(work: str) -> list[str]:
@@ -49,24 +63,17 @@ def command(system: str, work: str) -> list[str]:
     if options.model == "XS":
         shared += ["--pairs", "4"]
     if system.startswith("prefjax"):
-        cached = ["--reference", "cached"] if system.endswith("cached") else []
-        apart = ["--packing", "off"] if options.model == "E" else []
-        return [
-            options.python,
-            f"{HERE}/steps.py",
-            "--peers",
-            f"{options.peers}",
-            "--work",
-            work,
-            *shared,
-            *cached,
-            *apart,
-        ]
+        shared += ["--work", work, "--peers", str(options.peers)]
+        shared += ["--reference", "cached"] if system.endswith("cached") else []
+        shared += ["--packing", "off"] if options.model == "E" else []
+        return [options.python, f"{HERE}/steps.py", *shared]
     flags = ["--gc"] if system == "TRL default" else TUNED[work]
     return [options.trl_python, f"{HERE}/shapes.py", f"{options.peers}/trl_{work}.py", *shared, *flags]
 
 
-def measure(system: str, work: str, cache: str) -> dict:
+def measure(system: str, work: str, cache: str, cold: bool) -> dict:
+    if cold:
+        shutil.rmtree(cache, ignore_errors=True)
     settings = {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     paths = os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = os.environ | settings | {"PYTHONPATH": paths}
@@ -75,6 +82,7 @@ def measure(system: str, work: str, cache: str) -> dict:
     if done.returncode or not lines:
         raise SystemExit(f"{' '.join(command(system, work))}\n{done.stderr[-2000:]}")
     found = json.loads(lines[-1])
+    found["others"] = found["other_cpu_frac"]  # share of the machine that other processes took meanwhile
     return {name: found[name] for name in KEPT if name in found}
 
 
@@ -84,7 +92,8 @@ def compare(work: str) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.rounds):
             for system in names if number % 2 == 0 else reversed(names):
-                runs[system].append(measure(system, work, f"{folder}/{system}"))
+                run = functools.partial(measure, system, work, f"{folder}/{system}", cold=number == 0)
+                runs[system].append(quiet.measured(run))
     median = lambda name: {s: round(statistics.median(run[name] for run in found), 4) for s, found in runs.items()}
     step = median("step_s_median")
     starts = {f"{s} cold": runs[s][0]["first_step_age_s"] for s in names if s.startswith("prefjax")}

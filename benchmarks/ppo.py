@@ -8,10 +8,12 @@ scores them with a reward model and takes 4 epochs of one minibatch; nothing sto
 a reward model and a critic, each of the same shape; "shared trunk" reads values from the policy.
 
 An iteration of prefjax is one program. Rollout is `generate` alone; three epochs are the difference of iterations of
-four and of one, and the update 4/3 of it; scoring is the rest. Alternating processes, medians of the rounds.
+four and of one, and the update 4/3 of it; scoring is the rest. Alternating processes, medians of the rounds; a
+run that other processes disturbed is repeated.
 """
 
 import argparse
+import functools
 import json
 import resource
 import statistics
@@ -20,6 +22,8 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+
+import quiet
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--peers", required=True, type=Path)
@@ -48,7 +52,7 @@ def main() -> None:
         runs: dict[str, list[dict]] = {system: [] for system in SYSTEMS[work]}
         for number in range(options.rounds):
             for system in runs if number % 2 == 0 else reversed(runs):
-                runs[system].append(measure(system))
+                runs[system].append(quiet.measured(functools.partial(measure, system)))
         for system, found in runs.items():
             row = {name: statistics.median(run[name] for run in found) for name in found[0]}
             lines.append(json.dumps({"system": system, "dtype": options.dtype} | row))
@@ -74,7 +78,8 @@ def measure(system: str) -> dict[str, float]:
     names = {"iteration_s": "iter_s", "rollout_s": "rollout_s", "scoring_s": "score_s", "update_s": "update_s"}
     if not system.startswith("prefjax"):
         found |= {ours: found[f"{theirs}_median"] for ours, theirs in names.items()}
-    return {name: found[name] for name in (*names, "peak_rss_mb", "compilations") if name in found}
+        found["others"] = found["other_cpu_frac"]
+    return {name: found[name] for name in (*names, "peak_rss_mb", "compilations", "others") if name in found}
 
 
 def tokenizer() -> SimpleNamespace:
@@ -146,8 +151,10 @@ def here() -> None:
         seconds[name].append(time.perf_counter() - clock)
         return state
 
+    meter = common.Meter()
     for number in range(options.iterations + 1):
         state = update("step", step, state, number)
+        meter.mark()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     short = program(1)[1]
     for number in range(options.iterations + 1):
@@ -165,6 +172,7 @@ def here() -> None:
         "update_s": learning,
         "peak_rss_mb": peak,
         "compilations": step._cache_size(),
+        "others": meter.dict()["other_cpu_frac"],  # share of the machine that other processes took meanwhile
     }
     print(json.dumps({name: round(value, 3) for name, value in found.items()}))
 

@@ -4,12 +4,13 @@
 
 DIR holds the peer scripts, of which the model and the prompts are; `--trl-python` has torch and transformers. Prompts
 have 32 tokens and responses 64, at temperature 1, but for two kinds: "ragged prompts" have 8 to 32, which transformers
-pads on the left, and "ragged responses" stop at a token whose probability is 1 in 30 or so by the weights: 26 tokens in
-the mean, at most 64. Counted are the tokens up to it.
+pads on the left, and "ragged responses" stop at a token whose probability is 1 in 30 or so by the weights: 27 tokens in
+the mean, at most 64. Counted are the tokens up to it. A run that other processes disturbed is repeated.
 """
 
 import argparse
 import contextlib
+import functools
 import json
 import statistics
 import subprocess
@@ -18,6 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import quiet
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--peers", required=True, type=Path)
@@ -41,19 +44,20 @@ def main() -> None:
         runs: dict[str, list[dict]] = {"prefjax": [], "transformers": []}
         for number in range(options.rounds):
             for system in runs if number % 2 == 0 else reversed(runs):
-                runs[system].append(measure(system, dtype))
-        for case in runs["prefjax"][0]:
-            speed = {s: round(statistics.median(run[case][0] for run in found)) for s, found in runs.items()}
-            lengths = {s: round(statistics.median(run[case][1] for run in found), 1) for s, found in runs.items()}
-            ratio = round(speed["prefjax"] / speed["transformers"], 2)
-            row = {"dtype": dtype, "case": case, "new_tokens_per_s": speed, "mean_length": lengths, "ratio": ratio}
+                runs[system].append(quiet.measured(functools.partial(measure, system, dtype)))
+        for case in runs["prefjax"][0]["cases"]:
+            cases = {system: [run["cases"][case] for run in found] for system, found in runs.items()}
+            speed = {system: round(statistics.median(one[0] for one in found)) for system, found in cases.items()}
+            length = {system: round(statistics.mean(one[1] for one in found), 1) for system, found in cases.items()}
+            row = {"dtype": dtype, "case": case, "ratio": round(speed["prefjax"] / speed["transformers"], 2)}
+            row |= {"new_tokens_per_s": speed, "mean_length": length}
             lines.append(json.dumps(row))
             print(lines[-1], flush=True)
     if options.out:
         options.out.write_text("\n".join(lines) + "\n")
 
 
-def measure(system: str, dtype: str) -> dict[str, list[float]]:
+def measure(system: str, dtype: str) -> dict[str, Any]:
     python = options.python if system == "prefjax" else options.trl_python
     batches = [str(batch) for batch in options.batches]
     arguments = ["--peers", str(options.peers), "--system", system, "--dtypes", dtype, "--batches", *batches]
@@ -74,7 +78,8 @@ def here() -> None:
     common.quiet_env()
     sizes = common.MODELS["S"]
     generate = {"prefjax": with_prefjax, "transformers": with_transformers}[options.system](sizes, options.dtypes[0])
-    found = {}
+    found, meter = {}, common.Meter()
+    meter.mark()
     for batch in options.batches:
         for kind in KINDS:
             tokens = common.make_prompts("S", batch, prompt_len=PROMPT)
@@ -90,7 +95,8 @@ def here() -> None:
                 speeds.append(count / (time.perf_counter() - clock))
                 written.append(count / batch)
             found[f"{batch} x {kind}"] = statistics.median(speeds[1:]), statistics.mean(written[1:])
-    print(json.dumps(found))
+            meter.mark()
+    print(json.dumps({"cases": found, "others": meter.dict()["other_cpu_frac"]}))
 
 
 def with_prefjax(sizes: dict[str, int], dtype: str) -> Callable[..., int]:
@@ -108,7 +114,7 @@ def with_prefjax(sizes: dict[str, int], dtype: str) -> Callable[..., int]:
     model = models.llama(**shape, mlp=sizes["ff"], positions=1024, tied=False)
     params = models.init(model, jax.random.key(0))
     embed, head = (params["params"][name]["embedding"] for name in ("embed", "lm_head"))
-    likely = {"embed": {"embedding": embed + 0.2}, "lm_head": {"embedding": head.at[EOS].add(0.02)}}
+    likely = {"embed": {"embedding": embed + 1.0}, "lm_head": {"embedding": head.at[EOS].add(0.0214)}}
     stopping = {"params": params["params"] | likely}
     model = models.computing(model, {"fp32": "float32", "bf16": "bfloat16"}[dtype])
 
@@ -129,8 +135,8 @@ def with_transformers(sizes: dict[str, int], dtype: str) -> Callable[..., int]:
 
     plain, stopping = torch_common.lm("S").eval(), torch_common.lm("S").eval()
     with torch.no_grad():
-        stopping.model.embed_tokens.weight += 0.2
-        stopping.lm_head.weight[EOS] += 0.02
+        stopping.model.embed_tokens.weight += 1.0
+        stopping.lm_head.weight[EOS] += 0.0226
     knobs: dict[str, Any] = {"max_new_tokens": NEW, "do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
     half = torch.autocast("cpu", dtype=torch.bfloat16) if dtype == "bf16" else contextlib.nullcontext()
 

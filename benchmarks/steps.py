@@ -10,7 +10,6 @@ import json
 import resource
 import sys
 import tempfile
-import time
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--peers", required=True)
@@ -90,17 +89,17 @@ def main() -> None:
     key = jax.random.key(1)
     state = algorithm.init(key, params)
     step = jax.jit(one_step(algorithm.step), donate_argnums=0)
-    seconds, tokens, first, clock = [], [], None, time.perf_counter()
+    tokens, first, meter = [], None, common.Meter()
+    meter.mark()
     for _, batch in prefetch(batch_at, 0, options.steps):
         if options.packing == "off":
             batch = batch._replace(sequences=batch.sequences._replace(packing=None))
         state, metrics = step(state, frozen, numbers, batch, key)
         jax.block_until_ready(metrics)
         first = first or common.proc_age()
-        seconds.append(time.perf_counter() - clock)
-        clock = time.perf_counter()
+        meter.mark()
         tokens.append(int(batch.sequences.valid.sum()))
-    seconds, tokens = np.array(seconds[options.skip :]), np.array(tokens[options.skip :])
+    seconds, tokens = meter.arrays(options.skip)[0], np.array(tokens[options.skip :])
     print(
         json.dumps(
             {
@@ -117,6 +116,7 @@ def main() -> None:
                 "import_s": round(imported, 2),
                 "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
                 "compilations": step._cache_size(),
+                "other_cpu_frac": meter.dict(options.skip)["other_cpu_frac"],
                 "versions": {"jax": jax.__version__, "python": sys.version.split()[0]},
             }
         )
