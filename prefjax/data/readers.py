@@ -111,7 +111,7 @@ def pandalm_row(row: dict[str, Any]) -> tuple[Record, Names]:
         "rejected": require(row, second, str),
         "votes": [judged.count(int(first[-1])), judged.count(int(second[-1])), judged.count(0)],
         "id": row.get("idx"),
-        "meta": {"models": row.get("cmp_key")},
+        "meta": {"models": row.get("cmp_key"), "order": [int(first[-1]) - 1, int(second[-1]) - 1]},
     }
     return record, {"prompt": "instruction", "chosen": first, "rejected": second, "id": "idx"}
 

@@ -85,7 +85,7 @@ def pairs(
                 raise ConfigError(f"record {index} is a ranking: expand_rankings=True makes pairs of it")
             target = _target(record) if soft else 1.0
             margin = record.get("grade", 0) * margin_per_grade
-            for chosen, rejected in _ranked_pairs(record["ranking"]) if "ranking" in record else [_sides(record)]:
+            for chosen, rejected in ranked_pairs(record["ranking"]) if "ranking" in record else [_sides(record)]:
                 first, second = (_encode(tokenizer, index, record["prompt"], side) for side in (chosen, rejected))
                 if first.response == second.response:
                     rows.count(TWINS)
@@ -134,7 +134,8 @@ def _sides(record: Record) -> tuple[str, str]:
     return record["chosen"], record["rejected"]
 
 
-def _ranked_pairs(ranking: list[str | list[str]]) -> Iterable[tuple[str, str]]:
+def ranked_pairs(ranking: list[str | list[str]]) -> list[tuple[str, str]]:
+    """Every two answers of different rank, the better one first."""
     ranks = [[rank] if isinstance(rank, str) else rank for rank in ranking]
     return [(better, worse) for high, low in combinations(ranks, 2) for better in high for worse in low]
 

@@ -132,6 +132,9 @@ def test_a_cycle_of_preferences_is_told_with_all_its_rows(write):
         "opposes the label",
         "ranking cycle",
     ]
+    for votes, rings in (([0, 0, 3], 0), ([1, 1, 0], 0), ([2, 1, 0], 1)):  # a tie is no preference
+        voted = check(write(*cycle[:2], cycle[2] | {"votes": votes})).warned
+        assert [p.message for p in voted if p.message != "not in every row"] == ["ranking cycle"] * rings
     rankings = {"prompt": "p?", "ranking": ["a", ["b", "x"], "c"]}, {"prompt": "p?", "ranking": ["c", "a"]}
     assert [(p.line, p.message) for p in check(write(*rankings)).warned] == [(1, "ranking cycle")]
     twice = better("a", "b"), better("b", "a")

@@ -108,7 +108,7 @@ def test_pandalm_lets_the_majority_choose(write):
         "rejected": "one",
         "votes": [2, 0, 1],
         "id": 5,
-        "meta": {"models": "a_b"},
+        "meta": {"models": "a_b", "order": [1, 0]},  # the second shown is chosen
     }
     (record,) = list(readers.pandalm(write(row | votes | {"annotator1": 1})))
     assert (record["chosen"], record["votes"]) == ("one", [1, 1, 1])
