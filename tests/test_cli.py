@@ -62,6 +62,9 @@ def test_help_answers_within_a_second_and_imports_no_jax():
         (["label", "x.jsonl", "--out=x"], "--guideline=FILE is needed"),
         (["label", "x.jsonl", "--guideline=x", "--annotator= ", "--out=x"], "--annotator=NAME is needed"),
         (["label", "x.jsonl", "--guideline=x", "--annotator=a", "--out=x", "--overlap=0"], "--overlap is 0"),
+        (["audit", "x.jsonl", "--field", "prompt"], "OURS=THEIRS"),
+        (["audit", "x.jsonl", "--layout=demos"], "layout: expected one of pairs, hh"),
+        (["audit", "x.jsonl", "--reward=length(target=3)"], "--tokenizer=REF"),
     ],
 )
 def test_mistakes_are_one_message_and_exit_2(argv, message, capsys, workdir):
@@ -224,6 +227,23 @@ def test_check_takes_a_layout_and_joins_fields(tmp_path, capsys):
     file.write_text('{"instruction": "a", "input": "b", "response": "c"}\n')
     assert main(["check", str(file), "--layout=demos", "--field=prompt=instruction+input"]) == 0
     assert "1 rows: 1 usable, 0 refused" in capsys.readouterr().out
+
+
+def test_audit_tells_what_the_pairs_encode_and_writes_it(workdir, tmp_path, capsys):
+    row = {"prompt": "[red]Why\x1b[31m?", "chosen": "One two three four five.", "rejected": "One [/INST]."}
+    rows = [row | {"tag": "x\x1b[2J"}, {"prompt": "Why not?", "chosen": "No.", "rejected": "no. "}]
+    path, out = tmp_path / "pairs.jsonl", tmp_path / "audit.json"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    knobs = [f"--tokenizer={workdir}", "--max_length=64", "--reward=length(target=9)", f"--eval={path}", f"--out={out}"]
+    assert main(["audit", str(path), *knobs]) == 0
+    told = capsys.readouterr().out
+    assert "\x1b" not in told
+    assert "tag: x\\x1b[2J" in told
+    assert "ALARM: 2 of 2 prompts of the evaluation are trained on" in told
+    found = json.loads(out.read_text())
+    assert found["margins"]["reward"]["pairs"] == 2
+    assert found["tokens"]["max_length"] == 64
+    assert found["eval"]["exact"] == 2
 
 
 def test_sample_writes_what_fits_by_default(workdir, capsys):

@@ -29,7 +29,7 @@ FLOORS = [
         "mirrors",
         "log",
     ),
-    ("algorithms", "evals", "reference", "alarms", "budget", "label"),
+    ("algorithms", "evals", "reference", "alarms", "budget", "label", "audit"),
     ("setup", "train", "together", "sweep", "plan", "commands", "evaluate"),
     ("cli", "__main__"),
 ]

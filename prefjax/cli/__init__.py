@@ -24,6 +24,7 @@ COMMANDS = {  # name: what it does, and its flags as they are mostly given
     "export": ("to a Hugging Face folder", "--model=REF --out=DIR"),
     "check": ("judge the form of a file", "FILE [--layout=demos] [--field prompt=request] [--tokenizer=REF]"),
     "label": ("people judge, on a local page", "PAIRS --guideline=FILE --annotator=NAME --out=FILE [--scale=graded]"),
+    "audit": ("what the pairs encode", "PAIRS [--eval PAIRS] [--reward=REF] [--tokenizer=REF] [--out=audit.json]"),
     "prepare": ("write a TensorFlow dataset", "--source=\"pairs(path='pairs.jsonl')\" --out=DIR"),
     "doctor": ("look at versions and devices", ""),
 }
