@@ -38,7 +38,7 @@ def test_help_answers_within_a_second_and_imports_no_jax():
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["trian"], "no command 'trian'; there are train, sample"),
+        (["trian"], "no command 'trian'; there are train, sweep"),
         (["train"], "--config=FILE is needed"),
         (["train", "--config=configs/dpo.py"], "--workdir=DIR is needed"),
         (["train", "--config=configs/nowhere.py"], "configs/nowhere.py"),
