@@ -16,7 +16,20 @@ _BY_PROMPT = "split by prompt: split(source=..., part='train') and part='held_ou
 
 def findings(audit: Audit) -> list[Finding]:
     """Every finding, alarms first."""
-    rules = (_form, _values, _margins, _length, _marks, _flips, _repeats, _tokens, _prompts, _leaks, _agreement, _order)
+    rules = (
+        _form,
+        _values,
+        _margins,
+        _length,
+        _marks,
+        _shortcuts,
+        _repeats,
+        _tokens,
+        _prompts,
+        _leaks,
+        _agreement,
+        _order,
+    )
     found = [finding for rule in rules for finding in rule(audit)]
     return sorted(found, key=lambda finding: finding["severity"] != "alarm")
 
@@ -140,8 +153,12 @@ def is_uneven(mark: dict[str, Any]) -> bool:
     return mark["p"] < 0.01 and not 0.5 < odds < 2 and abs(mark["won"] - mark["lost"]) >= 0.02
 
 
-def _flips(audit: Audit) -> Iterator[Finding]:
+def _shortcuts(audit: Audit) -> Iterator[Finding]:
     found = audit["classifiers"]
+    if found and (found["models"]["words"]["by_prompt"]["low"] or 0) > 0.85:
+        words = f"Words without their order find the winner in {within(found['models']['words']['by_prompt'])}."
+        advice = "A rule of wording may be all that is learnt: collect harder pairs, or know that it is what is wanted."
+        yield _finding("wording", "shortcuts", words, advice)
     if found and found["flips"]["number"]:
         number, n = found["flips"]["number"], found["pairs"]
         words = f"The labels of {count(number, 'pair')} of {n:,} oppose what words and marks of the others say."

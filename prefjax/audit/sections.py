@@ -144,7 +144,12 @@ def _shortcuts(audit: Audit) -> Iterator[Any]:
         told = "-" if gain["low"] is None else f"{gain['mean']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
         yield [name, within(model["by_prompt"]), within(model["random"]), told]
     for example in found["examples"]:
-        yield [f"opposed: {example['at']}", example["chosen"], example["rejected"], f"{example['log_odds']:.1f} nats"]
+        yield [
+            f"opposed: {_short(example['at'])}",
+            example["chosen"],
+            example["rejected"],
+            f"{example['log_odds']:.1f} nats",
+        ]
 
 
 def _repeats(audit: Audit) -> Iterator[Any]:
@@ -155,8 +160,12 @@ def _repeats(audit: Audit) -> Iterator[Any]:
     yield ["duplicates to the letter", f"{found['exact']:,}", ""]
     yield ["duplicates after normalising", f"{found['normalised']:,}", ""]
     yield ["sides equal after normalising", f"{found['equal_sides']:,}", ""]
-    yield ["contradictions", f"{found['contradictions']:,}", ", ".join(found["contradictions_at"][:2])]
-    yield ["cycles", f"{audit['cycles']['number']:,}", ", ".join((audit["cycles"]["at"] or [[]])[0][:3])]
+    yield ["contradictions", f"{found['contradictions']:,}", ", ".join(map(_short, found["contradictions_at"][:2]))]
+    yield ["cycles", f"{audit['cycles']['number']:,}", ", ".join(map(_short, (audit["cycles"]["at"] or [[]])[0][:3]))]
+
+
+def _short(place: str) -> str:
+    return place.rpartition("/")[2]
 
 
 def _tokens(audit: Audit) -> Iterator[Any]:

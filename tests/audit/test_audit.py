@@ -106,6 +106,11 @@ def test_an_artifact_that_gives_the_winner_away_raises_an_alarm(tmp_path, pairs,
     assert {"pair-artifacts", "length"} <= names(audit(write(tmp_path / "x", rows)), "alarm")
 
 
+def test_a_rule_of_wording_is_told(tmp_path, pairs, write):
+    rows = [row | {"chosen": f"{row['chosen']} thanks.", "rejected": f"{row['rejected']} hello."} for row in pairs(200)]
+    assert "wording" in names(audit(write(tmp_path / "x", rows)))
+
+
 def test_a_reward_tells_margins(tmp_path, pairs, write):
     rows = pairs(30)
     for i, row in enumerate(rows):
