@@ -1,5 +1,9 @@
-"""What a path names, known by its bytes: JSON lines, Parquet, or a folder that `datasets.save_to_disk` wrote."""
+"""What a path names: JSON lines, Parquet, CSV, or a folder that `datasets.save_to_disk` wrote.
 
+CSV is known by its name, all else by its bytes.
+"""
+
+import csv
 import glob
 import json
 import os
@@ -45,6 +49,8 @@ def objects(path: str, fixes: Fixes) -> Iterator[tuple[int, dict[str, Any] | Ref
     Raises:
       DataError: the file cannot be read.
     """
+    if path.lower().endswith(".csv"):
+        return _csv_rows(path)
     with open(path, "rb") as file:
         start = file.read(4)
     return _arrow_rows(path, start) if start in (_ARROW, _PARQUET) else lines.objects(path, fixes)
@@ -68,6 +74,23 @@ def _saved(folder: str) -> list[str]:
     if "features.json" in there:
         raise DataError(clean(f"{folder}: a TensorFlow dataset: read it with tfds(path=...)"))
     raise DataError(clean(f"{folder}: no such file, but a folder: name its files, as in {folder}/*.jsonl"))
+
+
+def _csv_rows(path: str) -> Iterator[tuple[int, dict[str, Any] | Refused]]:
+    """Rows under a line of names, all of them texts; an empty field is absent."""
+    number = 0
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            for row in csv.DictReader(file, strict=True):
+                number += 1
+                whole = None not in row and None not in row.values()
+                kept = {name: text for name, text in row.items() if text}
+                yield (
+                    number,
+                    kept if whole else Refused("", "not a row", "it has more or fewer fields than the first line"),
+                )
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(clean(f"{path}:{number + 1}: damaged: {error}")) from None
 
 
 def _arrow_rows(path: str, start: bytes) -> Iterator[tuple[int, dict[str, Any] | Refused]]:

@@ -20,6 +20,11 @@ def prompt_text(record: dict[str, Any]) -> str:
     return normalised(prompt if isinstance(prompt, str) else json.dumps(prompt, ensure_ascii=False))
 
 
+def last_turn(prompt: str | list[dict[str, str]]) -> str:
+    """What was asked last: a prompt that is a text, or the content of its last message."""
+    return prompt if isinstance(prompt, str) else prompt[-1]["content"]
+
+
 def digest(text: str) -> int:
     """The first 64 bits of a text's sha256."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -1,10 +1,10 @@
 """Readers: from files to records, named in a config by a call: `pairs(path='pairs.jsonl', prompt='request')`.
 
-A path names JSON lines, gzipped or not, a Parquet file, a folder that `datasets.save_to_disk` wrote, or by wildcards
-several files; environment variables in it are filled in. Every reader yields its records one at a time, in their order.
-Once more than `bad_rows` rows are refused it yields no more: the rest is read for the count alone, and DataError tells
-it. `limit` stops it after so many records. What it warns of is logged at the end, in one line. `split` takes a part of
-any source: `split(source="pairs(path='pairs.jsonl')", part="held_out")`.
+A path names JSON lines, gzipped or not, a Parquet or CSV file, a folder that `datasets.save_to_disk` wrote, or by
+wildcards several files; environment variables in it are filled in. Every reader yields its records one at a time, in
+their order. Once more than `bad_rows` rows are refused it yields no more: the rest is read for the count alone, and
+DataError tells it. `limit` stops it after so many records. What it warns of is logged at the end, in one line. `split`
+takes a part of any source: `split(source="pairs(path='pairs.jsonl')", part="held_out")`.
 """
 
 import logging
@@ -77,6 +77,11 @@ def ultrafeedback(path: str, *, bad_rows: int = 0, limit: int | None = None) -> 
     return _load(path, ultrafeedback_row, "pairs", bad_rows, limit)
 
 
+def truthfulqa(path: str, *, bad_rows: int = 0, limit: int | None = None) -> Iterator[Record]:
+    """Questions with answers that are right, the best one first, and wrong (TruthfulQA.csv), by category."""
+    return _load(path, truthfulqa_row, "prompts", bad_rows, limit)
+
+
 def tfds(path: str, *, limit: int | None = None) -> Iterator[Record]:
     """Records of any kind from a folder that `prefjax prepare` wrote: they were judged then, and are not again."""
     return islice(prepared.read(path), limit)
@@ -138,6 +143,17 @@ def ultrafeedback_row(row: dict[str, Any]) -> tuple[Record, Names]:
     record = {field: row[field] for field in ("prompt", "chosen", "rejected") if field in row}
     record |= {"grade": size if high >= low else -size, "id": row.get("source_index"), "meta": scores}
     return record, {"grade": "metadata", "meta": "metadata", "id": "source_index"}
+
+
+def truthfulqa_row(row: dict[str, Any]) -> tuple[Record, Names]:
+    answers = {name: require(row, name, str) for name in ("Best Answer", "Correct Answers", "Incorrect Answers")}
+    best, right, wrong = ([part.strip() for part in text.split(";") if part.strip()] for text in answers.values())
+    record = {
+        "prompt": require(row, "Question", str),
+        "slice": row.get("Category"),
+        "facts": {"right": list(dict.fromkeys(best + right)), "wrong": list(dict.fromkeys(wrong))},
+    }
+    return record, {"prompt": "Question", "slice": "Category", "facts": "Correct Answers"}
 
 
 LAYOUTS: dict[str, Convert] = {

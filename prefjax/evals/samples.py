@@ -12,7 +12,7 @@ from prefjax import models, ops, rewards
 from prefjax.data import load
 from prefjax.evals.completions import Completion, batched, completions, of_reference
 from prefjax.evals.stats import ratio
-from prefjax.evals.summary import OF_A_ROW
+from prefjax.evals.summary import means
 from prefjax.processes import fetch
 from prefjax.resolve import resolve
 from prefjax.types import Setup
@@ -77,9 +77,7 @@ def make(
             for row, value in zip(rows, values, strict=True):
                 row[name] = None if value is None else float(value)
         beside = _beside(rows, usual(frozen, key)) if usual else {}
-        means = {name: [row[name] for row in rows if row[name] is not None] for name in rows[0] if name not in OF_A_ROW}
-        told = {name: math.fsum(values) / len(values) for name, values in means.items() if values}
-        return told | beside | {"samples": rows}
+        return means(rows) | beside | {"samples": rows}
 
     return evaluate
 

@@ -1,6 +1,7 @@
 """What evaluations measured, with intervals and by slice: all that alarms, the page and the gate read of them."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scipy import stats
@@ -23,6 +24,12 @@ def summarise(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Summary]:
       interval, or None for one, and no slices.
     """
     return {name: _summary(found) for name, found in results.items()}
+
+
+def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The mean of each metric over the rows that it applies to."""
+    told = {name: [row[name] for row in rows if row[name] is not None] for name in rows[0] if name not in OF_A_ROW}
+    return {name: math.fsum(values) / len(values) for name, values in told.items() if values}
 
 
 def mean(value: float | Interval) -> float:

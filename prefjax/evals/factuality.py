@@ -1,0 +1,106 @@
+"""Closed-book question answering: whether a policy knows, and whether it tries."""
+
+import re
+import string
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from prefjax.data import load
+from prefjax.data.prompts import last_turn
+from prefjax.errors import ConfigError, DataError
+from prefjax.evals.completions import completions
+from prefjax.evals.refusal import classify
+from prefjax.evals.summary import means
+from prefjax.types import Setup
+
+MATCHES = ("exact", "contains")
+_UNSURE = re.compile(
+    r"(?:(?:i am|i'm|we are) )?(?:sorry,? )?(?:but )?(?:i|we) (?:really )?(?:do not|don't|can't|cannot)"
+    r" (?:know|recall|remember|say)\b|(?:i have )?no idea\b|(?:i am|i'm) not (?:sure|certain)[.!]?$|unknown[.!]?$"
+)
+
+
+def make(
+    run: Setup,
+    *,
+    source: str,
+    match: str = "exact",
+    limit: int = 256,
+    max_new: int = 32,
+    batch_size: int = 64,
+) -> Callable[..., dict[str, Any]]:
+    """Greedy answers against all aliases of the right one; nothing but the question is given.
+
+    Returns `factuality`, the share of all questions that are answered right, and `answered`, the share that are
+    answered at all: a policy that declines where it does not know loses the second, not the first. Every question is a
+    row of `samples`.
+
+    Args:
+      run: the run.
+      source: call string of a data source whose `facts` are the answer or a list of its aliases.
+      match: "exact", the normalised answer is an alias (SQuAD, TriviaQA); "contains", one of its runs of words is, for
+        policies that answer in sentences: it forgives an answer that names several things.
+      limit: how many records are used.
+      max_new: tokens of an answer.
+      batch_size: completions at a time.
+    """
+    if match not in MATCHES:
+        raise ConfigError(f"factuality(match={match!r}): it should be 'exact' or 'contains'")
+    records = load.records(source, limit)
+    known = [aliases(record, index, source) for index, record in enumerate(records)]
+    knobs = {"limit": limit, "n": 1, "max_new": max_new, "temperature": 0.0, "batch_size": batch_size}
+    written = completions(run, source, **knobs)
+
+    def evaluate(state, frozen, key):
+        rows = []
+        for c in written(state, key):
+            tried = answered(c.text, last_turn(c.record["prompt"]))
+            holds = tried and right(c.text, known[c.index], match)
+            rows.append(c.row | {"factuality": float(holds), "answered": float(tried)})
+        return means(rows) | {"samples": rows}
+
+    return evaluate
+
+
+def normalise(text: str) -> str:
+    """Lower case, without punctuation, articles and extra spaces (the official script of SQuAD: Rajpurkar et al. 2016).
+
+    Accents and width are folded too, as TriviaQA's aliases need.
+
+    >>> normalise("The  Eiffel-Tower!"), normalise("Beyoncé")
+    ('eiffeltower', 'beyonce')
+    """
+    folded = unicodedata.normalize("NFKD", text).casefold()
+    bare = "".join(c for c in folded if not unicodedata.combining(c) and c not in _PUNCTUATION)
+    return " ".join(re.sub(r"\b(?:a|an|the)\b", " ", bare).split())
+
+
+_PUNCTUATION = frozenset(string.punctuation + "‘’´`“”–—")
+
+
+def right(text: str, known: Sequence[str], match: str = "exact") -> bool:
+    """Whether an answer is one of the aliases, or contains one."""
+    said, wanted = normalise(text), [normalise(alias) for alias in known]
+    if match == "exact":
+        return said in wanted
+    return any(f" {alias} " in f" {said} " for alias in wanted if alias)
+
+
+def answered(text: str, prompt: str | None = None) -> bool:
+    """Whether a text tries: it is not blank, does not refuse, and does not say that it does not know."""
+    plain = " ".join(text.replace("’", "'").lower().split())
+    return bool(plain) and not _UNSURE.match(plain) and classify(text, prompt) != "full"
+
+
+def aliases(record: dict[str, Any], index: int, source: str) -> list[str]:
+    """The answers that count as right: the record's `facts`, a text, a number, or a list of them.
+
+    Raises:
+      DataError: the record has none.
+    """
+    facts = record.get("facts")
+    found = facts if isinstance(facts, list) else [facts]
+    if not found or not all(isinstance(fact, str | int | float) and str(fact).strip() for fact in found):
+        raise DataError(f"{source}: record {index} has no facts: give the answer or its aliases, as in facts='answer'")
+    return [str(fact) for fact in found]
