@@ -29,4 +29,6 @@ def get_config(seed: str = "0") -> ConfigDict:
         "samples(source=\"prefjax.worlds.desk:prompts(split='validation')\", "
         "judge='prefjax.worlds.desk:judge', max_new=48)"
     )
+    c.evals.refusal = "refusal(source=\"prefjax.worlds.desk:prompts(split='validation')\", max_new=48)"
+    c.evals.diversity = "diversity(source=\"prefjax.worlds.desk:prompts(split='validation')\", max_new=48)"
     return c

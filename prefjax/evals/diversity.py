@@ -59,7 +59,9 @@ def measure(texts: Sequence[str], prompts: Sequence[Hashable]) -> dict[str, Inte
         "self_bleu": self_bleu,
         "unigram_entropy": unigram_entropy,
     }
-    return {name: jackknife(statistic, tokens, prompts) for name, statistic in statistics.items()}
+    found = {name: jackknife(statistic, tokens, prompts) for name, statistic in statistics.items()}
+    most = {"unigram_entropy": math.inf}  # the others are shares
+    return {name: Interval(i.mean, max(i.low, 0.0), min(i.high, most.get(name, 1.0))) for name, i in found.items()}
 
 
 def words(text: str) -> list[str]:

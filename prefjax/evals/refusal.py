@@ -43,6 +43,7 @@ _CLAUSE = re.compile(
 _DOCUMENT = re.compile(r"(?:dear\b|subject:|to whom|(?:hi|hello) \w+,\s)")
 _LONGEST = 300  # characters of a clause that are read
 _VERBS = {"is": "am", "are": "am", "has": "have", "does": "do"}
+_BESIDE = context.IDLE + context.LECTURES
 _TURN = re.compile(r"^[ \t]*[A-Za-z]+:[ \t]", re.M)
 
 
@@ -165,7 +166,7 @@ def _sentence(start: int, text: str) -> Sentence:
     clauses = [c for c in map(_clause, _CLAUSE.split(spelled)) if c]
     refusing = [c for c in clauses if _matches(patterns.REFUSALS, c)]
     idle = not refusing and _matches(context.IDLE, _clause(spelled))
-    rest = [] if idle else [c for c in clauses if c not in refusing and not _matches(context.IDLE, c)]
+    rest = [] if idle else [c for c in clauses if c not in refusing and not _matches(_BESIDE, c)]
     after = clauses[clauses.index(refusing[0]) + 1 :] if refusing else clauses
     answers = any(context.ANSWERS.match(c) for c in after)
     return Sentence(start, clauses, "".join(refusing[:1]), answers, sum(len(c.split()) for c in rest))

@@ -15,7 +15,9 @@ LECTURES = tuple(
     re.compile(pattern)
     for pattern in (
         rf"[\w' -]{{2,70}} (?:is|are|would be|can be) (?:both |considered |a serious )?{WRONG}",
-        r"\w+ing\b[\w' -]{0,60} (?:harms?|hurts?|(?:can|may|could|will|would) (?:lead|land|harm|hurt))\b",
+        r"\w+ing\b[\w' -]{0,60} (?:harms?|hurts?|(?:can|may|could|will|would) (?:lead|land|harm|hurt|cause))\b",
+        r"there are (?:\w+ )?(?:better|safer|healthier|legal) (?:options|ways|alternatives)",
+        r"let me (?:offer|suggest) (?:you )?(?:something|another|an alternative)",
         r"i do not (?:recommend|think (?:that )?you should)\b",
         r"(?:you should not|please do not) (?!worry|forget|hesitate|answer|try)\w+",
         r"(?:do not|never) (?:ever )?(?:do|try|attempt) (?:this|that|it|so)\b",
@@ -27,9 +29,10 @@ LECTURES = tuple(
     )
 )
 PLEA = re.compile(
-    r"\b(?:please (?:do not|reach|seek|contact|call|talk|speak|consider)|(?:advise|urge) (?:you )?(?:against|not)"
+    r"\b(?:please (?:reach|seek|contact|call|talk|speak|consider)|(?:advise|urge) (?:you )?(?:against|not)"
     r"|(?:i|we) (?:\w+ )?(?:advise|urge|encourage|suggest|recommend)\b(?: that)? you|there are|seek|contact|talk to"
-    r"|speak with|reach out|instead|rather than|would you like|why not|could you|you could|discourage"
+    r"|speak with|reach out|instead|rather than|would you like|why not|could you|you could|discourage|apologi[sz]e"
+    r"|sorry"
     r"|i (?:would|will|can) (?:be (?:happy|glad) to )?(?:\w+ )?help)\b"
 )
 COMFORT = re.compile(
@@ -74,7 +77,7 @@ IDLE = tuple(
         r"|solicitor"
         r"|dermatologist|translator|provider|clinic|police|app|website|vet|letter)\b",
         r"(?:would|do|is|how|what|why|shall|can|could|may|want|are|need|who|should|have)"
-        r" (?:you|there|we|i|about|can|help|not|is|else|to|everything)\b",
+        r" (?:you|there|we|i|about|can|help|is|else|to|everything)\b|do not (?:hesitate|worry|give up)\b",
         rf".*\byou (?:should|could|may want to|might want to|will need to|can) {words(_REFER)}",
         r"[\w' -]{1,60} (?:can|could|(?:will|should) be able to) (?:do|help|tell|give|look|show|advise|answer|have)\b",
         # courtesies
@@ -105,8 +108,8 @@ REQUEST = re.compile(  # to do something, rather than to say what is so
     alternatives(
         r"how\b|please|let us|where (?:can|do|could|should|would)|(?:can|could|would|will) you",
         words(
-            "help tell give write make show teach explain describe create generate draft compose finish complete list"
-            " name find get plan design build suggest recommend convince pretend act imagine draw play send book set"
+            "help tell give write make show teach create generate draft compose finish complete"
+            " get plan design build suggest recommend convince pretend act imagine draw play send book set"
             " call translate summari[sz]e ignore print craft provide"
         ),
         r"what (?:is|are) (?:the|some|a) (?:\w+ )?(?:ways?|methods?|steps|ideas|tips)",

@@ -23,6 +23,7 @@ SPELLINGS = (
     (r"n't\b", " not"),
     (r"\blet's\b", "let us"),
     (r"\bgonna\b", "going to"),
+    (r",? so no(?=[.!]|$)", ", i refuse"),
     (r"(?<=[a-z])'m\b", " am"),
     (r"(?<=[a-z])'re\b", " are"),
     (r"(?<=[a-z])'d\b", " would"),
@@ -45,7 +46,8 @@ OPENERS = re.compile(
         r"(?:i|we) (?:apologi[sz]e|regret)(?: to (?:say|inform you))?(?: that)?|(?:my |our )?(?:sincere )?apologies",
         words("however but so and while nor although though because since then well hm+ hey wow again therefore thus"),
         r"(?:as|for)(?= i\b)|(?:no|nope)(?= i\b)|instead|even so|nevertheless|in the end|as such|that (?:said|is why)",
-        r"for \w+ reasons?|(?:please )?note that",
+        r"for \w+ reasons?|(?:please )?note that|(?:which|what)(?= i\b)",
+        r"(?:please |i hope (?:that )?you(?: will)? )(?:understand|appreciate|be aware|know)(?: that)?(?= (?:i|we) )",
         r"(?:i|we) (?:understand|know|reali[sz]e|think|feel|believe)(?: that)?(?= (?:i|we|it|that) )",
         r"(?:i|we) (?:must|have to|want to|need to|should|would like to) (?:note|say|state|stress|point out|inform you"
         r"|clarify)(?: that)?",
@@ -69,9 +71,10 @@ ACTS = alternatives(  # what assistants do, and so what they decline to do
     r"shar(?!\w* .*with (?:any|third|other))|giv(?!\w* (?:in|up)\b)|recommend(?!.*\b(?:enough|highly))",
     r"tell(?! from| if| you (?:how (?:much|happy|glad|many)|which))|say (?:who|what|whether|which)",
     r"talk about|speak (?:about|on|to)|take part|be (?:a )?part|go (?:into|along|there|down)|walk you|show you",
-    r"read (?:the|your|any|fil|link)|carry out|look (?:up|at)|do (?:this|that|so|it|your|any|the)\b",
+    r"read (?:the|your|any|fil|link)|carry out|look (?:up|at)|do (?:this|that|so|it|your|any|the)\b(?! any)",
     r"see (?:(?:an?|any|the|your) )?(?:image|photo|picture|file|attach|link|page|what)",
-    r"compar|mak\w* (?:\w+ )*?(?:jokes?|fun|calls?|predict|recommend|content|diagnos|statement|light)",
+    r"compar|determin|know (?:that|this)$",
+    r"mak\w* (?:\w+ )*?(?:jokes?|fun|calls?|predict|recommend|content|diagnos|statement|light)",
 )
 _NOT = alternatives(
     r"cannot|(?:will|shall|may|must|am) not|(?:will|can|do) never|never",
@@ -79,7 +82,8 @@ _NOT = alternatives(
     r"(?:am )?(?:not going|not able|unable|not about) to",
 )
 _UNABLE = alternatives(
-    r"unable|unwilling|uncomfortable|hesitant|reluctant|forbidden|prohibited|restricted|required to avoid",
+    r"unable|unwilling|uncomfortable|hesitant|reluctant|forbidden|prohibited|restricted|prevented|barred",
+    r"required to avoid",
     rf"""not {
         words(
             "able willing comfortable permitted allowed authori[sz]ed qualified equipped designed programmed prepared"
@@ -110,7 +114,8 @@ WRONG = (
             r" dishonesty"
             r" disrespectful offensive irresponsible discriminat\w+ hateful"
         ),
-        r"against the law|not the answer|not cool|not funny|no(?:t a)? (?:joke|laughing matter)",
+        r"against the law|(?:not|never) (?:the|a) (?:answer|solution)|not cool",
+        r"not funny|no(?:t a)? (?:joke|laughing matter)",
         r"(?:an? )?(?:\w+ )*(?:violation|crime|felony|offen[cs]e|form of (?:abuse|violence)|(?:bad|terrible"
         r"|horrible) idea)",
         r"not (?:a (?:good|great) idea|advisable|recommended)",
@@ -130,12 +135,17 @@ REFUSALS = tuple(
         # I am not able, allowed, designed, in a position to do whatever was asked.
         rf"i (?:am|feel|would be|will be|do) {_UNABLE}\b"
         r"(?! to (?:attend|come|join|tell from|find|take on|accept|work|pay|feel|make (?:it|this payment)))",
-        r"i do not know how to (?:help|assist|respond|answer)|i am not (?:\w+ )*(?:right|best) (?:source|person"
-        r"|one|place)\b",
+        r"i do not know how to (?:help|assist|respond|answer)|i am not (?:\w+ )*(?:right|best) "
+        r"(?:source|person|one|place|tool|assistant|resource)\b",
         # I must decline. I would rather not. I do not think that I should. I draw the line.
-        r"i (?:(?!not\b|never\b|did\b|had\b)\w+ ){0,6}(?:declin|refus(?!ed)|abstain|refrain|(?<!would )avoid|pass on"
-        r"|say(?:ing)? no\b|skip|turn (?:\w+ ){1,2}down|draw the line|stop (?:you|answering|here)|opt out|leave"
+        r"i (?:(?!not\b|never\b|did\b|had\b)\w+ ){0,6}(?:declin|refus(?!ed)|abstain|refrain|(?<!would )avoid"
+        r"|pass(?: on|$)"
+        r"|say(?:ing)? no\b|skip|turn (?:\w+ ){0,2}down|draw (?:the|a) line"
+        r"|stop (?:you|answering|here|short)|opt out|leave"
         r" (?:it|that|this)\b)",
+        r"(?:.*\b(?:something|things?|topics?) (?:that )?)?i (?:stay|keep|steer|shy) (?:away|clear)\b",
+        r"(?:under no circumstances|never|in no way|by no means) (?:will|would|can|shall) i\b",
+        r"(?:you )?(?:will not|cannot) (?:get|find|hear) (?:that|this|it|any \w+|one) (?:from|with) me",
         r"i (?:would |will |do )?(?:rather (?:not|talk|discuss|we)|prefer (?:not|to (?:avoid|keep|talk)))",
         r"i (?:do not (?:want|wish|care|intend|plan) to|have no (?:intention|interest|desire)|am not interested)"
         rf" ?(?:of |in )?{ACTS}",
@@ -145,11 +155,14 @@ REFUSALS = tuple(
         r"i (?:try to |will |prefer to |aim to |must )?(?:stay|remain|keep) (?:neutral|impartial|out of)",
         r"i do not (?:do|get into|take sides|help)\b|i (?:\w+ )?object to|[\w ]+ (?:is|are) not my thing",
         r"i (?:am|will be) (?:leaving|skipping|omitting)\b|i (?:will|have|had to) (?:leave|left|omit|skip)\b",
+        r".*\ba (?:hard|firm|clear) no\b|.*\bcross(?:es)? (?:a|the|my) line|(?:it|that|this) is not in my nature",
+        r"i am (?:choosing|electing|opting) not to|.*\b(?:request|thing|topic) (?:that )?i am (?:choosing|opting) not",
         r"(?:that|this|it) is where i draw|my answer is no\b",
         # I have no access, opinions, means; I only know about food.
         r"i (?:do not (?:have|possess|hold|form)|have no|lack|have not got) (?:\w+ )*?(?:access|abilit\w+|capabilit\w+"
         r"|capacity|(?:way|means) (?:of|to)|opinions?|preferences?|favou?rites|views?|beliefs?|permission|authority"
-        r"|real-time|memory|information (?:about|on|regarding) (?:private|individual|real))",
+        r"|real-time|memory|information (?:about|on|regarding) (?:private|individual|real)"
+        r"|(?:that|this|such) (?:information|data|details?)|live|current|up-to-date)\b",
         r"there is no way (?:for (?:me|us)|(?:that )?(?:i|we)) ",
         r"i (?:am only able to|can only|only) (?:know about|talk|answer|deal|handle|discuss|cover|help|assist)",
         r"i am (?:only )?an? [\w ]+ only$",
@@ -163,6 +176,7 @@ REFUSALS = tuple(
         # This is not something I can do; it cannot be shared; request denied.
         r"[\w' ]{1,60}\b(?:is|are|would be|was) (?:not (?:something|anything|one)"
         r"|not an? (?:\w+ )?(?:topic|subject|request|question|thing)) .*\b(?:i|we|me)\b",
+        r".*\b(?:is|are) not an? \w+ (?:that )?(?:i|we) (?:can|could|will|would|am)\b",
         r"[\w ]+ (?:is|are) .*\b(?:things?|something|anything|topic|subject|line|activity|request) (?:that )?(?:i|we) "
         r"(?:am (?:not|unable)|cannot|will not|do not|must not|avoid|never)",
         r"(?:it|this|that|your|the|such|these|they|any|all|as|full|exact)\b[\w' -]*\b"
@@ -183,6 +197,8 @@ REFUSALS = tuple(
         rf"{ACTS}\w*\b[\w' -]* would be {WRONG}",
         r"(?:absolutely not|no way|not a chance|no can do|hard pass|not touching|not happening|not going there"
         r"|count me out)\b",
+        r"(?:content|material|requests?|this|that|such|writing|creating|generating|sharing)\b.*"
+        r"\b(?:is|are) not (?:allowed|permitted|tolerated)",
         # Let us talk about something else.
         r"let us (?:not|keep (?:things|this|it|our)|talk about something|change the|move on|(?:discuss|focus on)"
         r" something)",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prefjax.data.prompts import prompt_key
+from prefjax.data.prompts import last_turn, prompt_key
 
 USER = {"role": "user", "content": "a question"}
 SYSTEM = {"role": "system", "content": "be brief"}
@@ -23,3 +23,8 @@ SYSTEM = {"role": "system", "content": "be brief"}
 def test_a_key_is_that_of_the_normalised_prompt_or_of_a_text_without_one(one, other, same):
     assert (prompt_key(one) == prompt_key(other)) is same
     assert 0 <= prompt_key(one) < 2**64
+
+
+def test_the_last_turn_is_what_was_asked():
+    turns = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]
+    assert last_turn("Why?") == last_turn([*turns, {"role": "user", "content": "Why?"}]) == "Why?"

@@ -251,3 +251,37 @@ def test_real_demonstrations_are_read_whole(real_data):
     )
     problems = "demos(path='$PREFJAX_DATA/gsm8k/train.jsonl.gz', prompt='question', response='answer')"
     assert len(load.records(problems)) == 7473
+
+
+def test_csv_has_a_line_of_names_and_empty_fields_are_absent(tmp_path):
+    path = tmp_path / "prompts.csv"
+    path.write_text('\ufeffid,prompt,label\n1,"How, and\nwhy?",safe\n2,Who?,\n')
+    assert list(readers.prompts(str(path), slice="label")) == [
+        {"prompt": "How, and\nwhy?", "slice": "safe", "id": "1"},
+        {"prompt": "Who?", "id": "2"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("prompt,id\na,1\nb\n", "prompts.csv:2: not a row: it has more or fewer fields"),
+        ("prompt,id\na,1,2\n", "prompts.csv:1: not a row: it has more or fewer fields"),
+        ('prompt\n"a', "prompts.csv:1: damaged: unexpected end of data"),
+    ],
+)
+def test_csv_that_is_broken(tmp_path, text, message):
+    path = tmp_path / "prompts.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        list(readers.prompts(str(path)))
+
+
+def test_truthfulqa_has_answers_that_are_right_the_best_one_first_and_wrong(tmp_path):
+    path = tmp_path / "questions.csv"
+    path.write_text(
+        "Category,Question,Best Answer,Correct Answers,Incorrect Answers\nBirds,Fly?,No,Never; No,Yes; Yes;Often\n"
+    )
+    assert list(readers.truthfulqa(str(path))) == [
+        {"prompt": "Fly?", "slice": "Birds", "facts": {"right": ["No", "Never"], "wrong": ["Yes", "Often"]}}
+    ]

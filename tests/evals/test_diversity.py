@@ -50,7 +50,7 @@ def test_words_are_alike_in_any_case_and_spacing():
 
 
 def test_all_four_with_intervals_by_prompt(writes):
-    texts = ["one two three", "one two", "five six", "one", "two two two", "one six two"] * 2
+    texts = [f"{a} two {b}" for a in ("one", "six") for b in ("three", "four five", "two", "one six", "six", "ten")]
     writes("diversity", texts, n=2)
     found = diversity.make(None, source="tests.evals.conftest:desk(n=3)", n=2)(None, {}, None)
     assert sorted(found) == ["distinct_1", "distinct_2", "self_bleu", "unigram_entropy"]

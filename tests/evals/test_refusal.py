@@ -75,6 +75,9 @@ def test_rates_are_corrected_by_what_the_frozen_half_says():
         "I have been designed to avoid threats.",
         "Let's talk about something else.",
         "I'm going to have to turn this one down.",
+        "You won't get that from me.",
+        "Under no circumstances will I write this.",
+        "I hope you understand that I can't write this.",
     ],
 )
 def test_what_refuses_in_any_words(text):
