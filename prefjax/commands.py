@@ -16,13 +16,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from prefjax import checkpoint, rewards
+from prefjax import checkpoint, judges, rewards
 from prefjax.data import load
 from prefjax.data.lines import clean
 from prefjax.data.records import Record, field_map, scan
 from prefjax.errors import ConfigError, DataError
 from prefjax.evals.best_of_n import curve, sizes, table
-from prefjax.resolve import is_call, resolve
+from prefjax.files import redact
+from prefjax.resolve import is_call
 from prefjax.sampling import pairs as labelled
 from prefjax.sampling.best_of_n import kl_bound
 from prefjax.sampling.candidates import Candidates, Scorer, best, group, scored, usable
@@ -120,13 +121,20 @@ def sampled(options: Any, counts: Counter[str]) -> Iterator[Record]:
         raise ConfigError("give --label=REF_OR_CALL, a reward, or --judge=CALL, a function (prompt, a, b) -> verdict")
     if options.n < 2:
         raise ConfigError(f"--n is {options.n}; a pair needs 2 or more")
-    records, judge = prompts(options), resolve(options.judge) if options.judge else None
-    origin = {"model": checkpoint.pin(options.model), "label": options.label or options.judge}
+    records = prompts(options)
+    judge = judges.make(options.judge, records) if options.judge else None
+    origin = {"model": checkpoint.pin(options.model), "label": redact(options.label or options.judge)}
     origin |= {name: getattr(options, name) for name in ("n", "temperature", "top_k", "top_p", "seed")}
     calls = {"score": options.label} if options.label else {}
-    knobs = {"origin": origin, "judge": judge, "ranking": options.ranking, "cut": options.cut}
-    for found in group(completions(options, records, calls), options.n):
-        if row := labelled.make(found, records[found.record], counts, **knobs):
+    knobs: dict[str, Any] = {"origin": origin, "judge": judge, "ranking": options.ranking, "cut": options.cut}
+
+    def labelling(found: Candidates) -> tuple[Record | None, Counter[str]]:
+        own: Counter[str] = Counter()
+        return labelled.make(found, records[found.record], own, **knobs), own
+
+    for row, own in judges.concurrently(judge, labelling, group(completions(options, records, calls), options.n)):
+        counts.update(own)
+        if row:
             yield row
 
 

@@ -18,6 +18,7 @@ FLOORS = [
         "data",
         "worlds",
         "rewards",
+        "judges",
         "config",
         "processes",
         "mesh",

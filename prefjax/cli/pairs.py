@@ -7,7 +7,7 @@ from prefjax.errors import ConfigError
 def main(argv: list[str]) -> None:
     flags = sampling_parser("pairs", "Writes preference pairs: of a model's own completions, or of rewrites.", n=2)
     flags.add_argument("--label", metavar="REF_OR_CALL", help=REWARD_HELP)
-    flags.add_argument("--judge", metavar="CALL", help="a function (prompt, a, b) -> 'A', 'B', 'tie' or 'invalid'")
+    flags.add_argument("--judge", metavar="CALL", help="my.module:judge, or of prefjax.judges: gold, url, labels")
     flags.add_argument("--ranking", action="store_true", help="all n in order, instead of the best against the worst")
     flags.add_argument("--cut", action="store_true", help="keep completions cut at max_new")
     flags.add_argument("--rewrites", metavar="FILE", help="instead of a model: rows of a prompt, bad and good")

@@ -1,6 +1,6 @@
 """Intervals for what evaluations measure."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,10 +30,7 @@ def interval(values: Sequence[float], clusters: Sequence[Hashable], confidence: 
     >>> interval([1.0, 3.0, 2.0], ["a", "a", "b"]).mean
     2.0
     """
-    groups: dict[Hashable, list[float]] = {}
-    for value, cluster in zip(values, clusters, strict=True):
-        groups.setdefault(cluster, []).append(value)
-    means = np.array([np.mean(group) for group in groups.values()])
+    means = _means(values, clusters)
     if len(means) < 2 or np.ptp(means) == 0:
         return Interval(*3 * [float(means.mean())])
     low, high = stats.t.interval(confidence, len(means) - 1, means.mean(), stats.sem(means))
@@ -131,3 +128,114 @@ def rogan_gladen(
     return Interval(
         within((share + passed / negatives - 1) / power), within(rate + shift - reach), within(rate + shift + reach)
     )
+
+
+def p_value(values: Sequence[float], clusters: Sequence[Hashable]) -> float:
+    """Student's two-sided test, on cluster means, that the mean is 0; 1 where a single cluster says nothing."""
+    means = _means(values, clusters)
+    if len(means) < 2 or np.ptp(means) == 0:
+        return float(len(means) < 2 or means[0] == 0)
+    return float(stats.ttest_1samp(means, 0.0).pvalue)
+
+
+def differences(
+    after: Mapping[Hashable, Sequence[float]], before: Mapping[Hashable, Sequence[float]]
+) -> dict[Hashable, float]:
+    """By how much the mean of each cluster changed, of those that both have: `interval([*d.values()], d)` is paired."""
+    return {key: float(np.mean(after[key]) - np.mean(before[key])) for key in after if key in before}
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for how many there are: below alpha, all together are wrong with probability alpha at most.
+
+    Holm 1979, "A simple sequentially rejective multiple test procedure", https://www.jstor.org/stable/4615733.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    order = np.argsort(p_values, kind="stable")
+    raised = np.sort(p_values) * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
+    return adjusted.tolist()
+
+
+def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval for a share: right on average over shares, not for each."""
+    return _proportion(successes, n, confidence, "wilson")
+
+
+def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """The exact interval for a share, which covers every share at least as often as it says."""
+    return _proportion(successes, n, confidence, "exact")
+
+
+def share(values: Sequence[float], clusters: Sequence[Hashable], *more: Sequence[Hashable], **knobs: int) -> Interval:
+    """The mean of numbers from 0 to 1: Wilson's interval for zeros and ones of a cluster each, else the bootstrap.
+
+    Where all are 0, or all are 1, resampling shows no spread: Wilson's interval for the number of clusters then.
+
+    Args:
+      values: an outcome each, such as 1 a win, 1/2 a tie, 0 a loss.
+      clusters, *more, **knobs: as in `bootstrap`.
+    """
+    x, count = np.asarray(values, float), len(set(clusters))
+    alike, alone = np.ptp(x) == 0, count == len(x) and not more
+    if (alike or alone) and np.isin(x, (0, 1)).all():
+        return wilson(round(float(x.mean()) * count), count)
+    return bootstrap(lambda weights: weights @ x / weights.sum(axis=1), clusters, *more, **knobs)
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], np.ndarray],
+    clusters: Sequence[Hashable],
+    *more: Sequence[Hashable],
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """The percentile bootstrap over whole clusters.
+
+    With several kinds of clusters, such as prompts and seeds, each kind is drawn by itself and the weights multiply
+    (the pigeonhole bootstrap: Owen 2007, https://arxiv.org/abs/0712.1111).
+
+    Args:
+      statistic: of weights `[R, n]`, how often each observation is drawn in each resample, to `[R]`; NaN where it is
+        not defined, which is left out.
+      clusters: what each observation belongs to.
+      *more: what else it belongs to.
+      resamples, confidence, seed: as the names say.
+
+    Returns:
+      The statistic at weights of 1, and its interval.
+    """
+    rng, kinds = np.random.default_rng(seed), [numbered(kind) for kind in (clusters, *more)]
+    estimate = float(statistic(np.ones((1, len(kinds[0]))))[0])
+    block = max(1, 2**22 // len(kinds[0]))  # resamples at a time: 32 MiB of weights
+    found = []
+    for first in range(0, resamples, block):
+        weights = np.ones((min(block, resamples - first), len(kinds[0])))
+        for numbers in kinds:
+            size = numbers.max() + 1
+            weights *= rng.multinomial(size, np.full(size, 1 / size), len(weights))[:, numbers]
+        found.append(statistic(weights[weights.any(axis=1)]))  # crossed kinds may draw nothing
+    low, high = np.nanquantile(np.concatenate(found), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(estimate, float(low), float(high))
+
+
+def _proportion(successes: int, n: int, confidence: float, method: str) -> Interval:
+    low, high = stats.binomtest(successes, n).proportion_ci(confidence, method)
+    return Interval(successes / n, float(low), float(high))
+
+
+def numbered(clusters: Sequence[Hashable]) -> np.ndarray:
+    """The clusters as numbers from 0, in the order in which they first come."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters])
+
+
+def _means(values: Sequence[float], clusters: Sequence[Hashable]) -> np.ndarray:
+    numbers = numbered(clusters)
+    if len(numbers) != len(values):
+        raise ValueError(f"{len(values)} values and {len(numbers)} clusters: there should be one for each")
+    return np.bincount(numbers, np.asarray(values, float)) / np.bincount(numbers)

@@ -2,17 +2,14 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from prefjax.data.records import Record
-from prefjax.errors import DataError
+from prefjax.judges import Judge, compare
 from prefjax.sampling.candidates import Candidates, usable
 
-VERDICTS = {"A": 1.0, "B": 0.0, "tie": 0.5, "invalid": None}
-Judge = Callable[[Any, str, str], str]  # (prompt, a, b) -> a key of VERDICTS
 KEPT = ("id", "prompt", "slice", "facts", "meta")  # of a record, in what is made from it
 
 
@@ -68,26 +65,8 @@ def win_rates(judge: Judge, prompt: Any, texts: list[str]) -> np.ndarray | None:
     """The share of its comparisons with the others that each text wins, ties counting half; None if one is invalid."""
     wins = np.zeros(len(texts))
     for a, b in itertools.combinations(range(len(texts)), 2):
-        won = compare(judge, prompt, texts[a], texts[b])
+        won = compare(judge, prompt, texts[a], texts[b]).value
         if won is None:
             return None
         wins[[a, b]] += won, 1 - won
     return wins / (len(texts) - 1)
-
-
-def compare(judge: Judge, prompt: Any, a: str, b: str) -> float | None:
-    """1 where the judge prefers `a`, 0 where `b`, in whichever order it sees them; 1/2 a tie; None if invalid.
-
-    A judge that changes its mind with the order has shown a bias for a position, not a preference: that is a tie.
-    """
-    first, second = _verdict(judge, prompt, a, b), _verdict(judge, prompt, b, a)
-    if first is None or second is None:
-        return None
-    return first if first == 1 - second else 0.5
-
-
-def _verdict(judge: Judge, prompt: Any, a: str, b: str) -> float | None:
-    verdict = judge(prompt, a, b)
-    if verdict not in VERDICTS:
-        raise DataError(f"the judge said {verdict!r}; it should be one of {', '.join(VERDICTS)}")
-    return VERDICTS[verdict]

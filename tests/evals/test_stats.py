@@ -1,9 +1,26 @@
 """Intervals: coverage, clusters and the obvious cases."""
 
+import itertools
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
 
-from prefjax.evals.stats import interval, jackknife, rogan_gladen
+from prefjax.evals.stats import (
+    bootstrap,
+    clopper_pearson,
+    differences,
+    holm,
+    interval,
+    jackknife,
+    p_value,
+    rogan_gladen,
+    share,
+    wilson,
+)
 
 
 def test_it_covers_the_truth_as_often_as_it_says():
@@ -47,3 +64,101 @@ def test_the_jackknife_of_a_mean_is_its_standard_error():
     values = np.random.default_rng(2).normal(size=20).tolist()
     assert jackknife(np.mean, values, range(20)) == pytest.approx(interval(values, range(20)))
     assert jackknife(np.mean, [1.0, 2.0], "aa") == (1.5, 1.5, 1.5)
+
+
+@given(st.integers(1, 400), st.data(), st.sampled_from([0.8, 0.95, 0.99]))
+def test_wilson_is_its_formula_and_scipys(n, data, confidence):
+    k = data.draw(st.integers(0, n))
+    found, z = wilson(k, n, confidence), stats.norm.ppf((1 + confidence) / 2)
+    middle = (k + z**2 / 2) / (n + z**2)
+    half = z / (n + z**2) * math.sqrt(k * (n - k) / n + z**2 / 4)
+    assert found == pytest.approx((k / n, max(0, middle - half), min(1, middle + half)), abs=1e-12)
+    assert found[1:] == tuple(stats.binomtest(k, n).proportion_ci(confidence, "wilson"))
+
+
+def coverage(method, n, p):
+    """The exact probability that the interval holds p."""
+    held = np.array([low <= p <= high for _, low, high in (method(k, n) for k in range(n + 1))])
+    return stats.binom.pmf(np.arange(n + 1), n, p) @ held
+
+
+def test_exact_coverage():
+    found = {k: wilson(k, 100) for k in range(101)}
+    by_share = [coverage(lambda k, n: found[k], 100, p) for p in np.linspace(0.1, 0.9, 401)]
+    assert 0.94 <= np.mean(by_share) <= 0.96
+    exact = {k: clopper_pearson(k, 40) for k in range(41)}
+    assert min(coverage(lambda k, n: exact[k], 40, p) for p in np.linspace(0.02, 0.98, 97)) >= 0.95
+    assert clopper_pearson(0, 20).high == pytest.approx(1 - 0.025 ** (1 / 20))
+
+
+def mean_of(values):
+    return lambda weights: weights @ values / weights.sum(axis=1)
+
+
+def test_the_bootstrap_over_clusters_covers_as_often_as_it_says():
+    rng, hits = np.random.default_rng(2), []
+    for _ in range(500):
+        sizes = rng.integers(1, 4, 200)
+        clusters = np.repeat(np.arange(200), sizes)
+        values = rng.random(len(clusters)) < np.repeat(rng.beta(1, 1, 200), sizes)
+        found = bootstrap(mean_of(values.astype(float)), clusters, resamples=400)
+        hits.append(found.low <= 0.5 <= found.high)
+    assert 0.93 <= np.mean(hits) <= 0.97
+
+
+def test_the_bootstrap_is_seeded_and_draws_whole_clusters():
+    values, clusters = np.random.default_rng(3).random(40), np.repeat(np.arange(10), 4)
+    found = bootstrap(mean_of(values), clusters)
+    assert found == bootstrap(mean_of(values), list(clusters)) == bootstrap(mean_of(values), clusters + 7)
+    assert found != bootstrap(mean_of(values), clusters, seed=1)
+    assert found.mean == pytest.approx(values.mean())
+    seen = []
+    bootstrap(lambda w: seen.append(w) or w.sum(axis=1), clusters, resamples=50)
+    drawn = seen[1].reshape(50, 10, 4)
+    assert (drawn == drawn[..., :1]).all()
+    assert (drawn[..., 0].sum(axis=1) == 10).all()
+
+
+def test_seeds_are_drawn_beside_prompts():
+    rng = np.random.default_rng(4)
+    prompts, seeds = np.tile(np.arange(50), 6), np.repeat(np.arange(6), 50)
+    values = rng.normal(0, 1, 6)[seeds] + rng.normal(0, 0.1, 300)
+    width = lambda *clusters: np.ptp(bootstrap(mean_of(values), *clusters)[1:])
+    assert width(prompts, seeds) > 5 * width(prompts)
+
+
+def test_a_long_list_is_resampled_in_blocks():
+    values = np.random.default_rng(5).random(2**20)
+    found = bootstrap(mean_of(values), range(2**20), resamples=12)
+    assert found.low <= found.mean <= found.high
+
+
+def test_a_share_has_wilsons_interval_only_where_it_is_one():
+    assert share([1, 0, 1, 1], "abcd") == wilson(3, 4)
+    assert share([1, 1, 1, 1], "aabb") == wilson(2, 2)  # four wins on two prompts say what two say
+    assert share([0, 0, 0, 0], "abcd", [0, 0, 1, 1]) == wilson(0, 4)
+    tied = share([1, 0, 0.5, 1], "abcd")
+    assert tied.mean == 0.625 and tied != wilson(3, 4)
+    assert share([1, 0, 1, 1], "abcd", [0, 0, 1, 1]) != wilson(3, 4)
+
+
+def test_p_values():
+    values = np.random.default_rng(6).normal(0.5, 1, 12)
+    assert p_value(values, range(12)) == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+    assert (p_value(values, range(12)) < 0.05) == interval(values, range(12)).excludes_zero
+    assert p_value(np.repeat(values, 3), np.repeat(range(12), 3)) == pytest.approx(p_value(values, range(12)))
+    assert [p_value([1, 2], "aa"), p_value([0, 0], "ab"), p_value([1, 1], "ab")] == [1, 1, 0]
+
+
+def test_differences_are_of_what_both_have():
+    found = differences({"a": [1, 2], "b": [5], "c": [1]}, {"b": [3, 4], "a": [1], "d": [0]})
+    assert found == {"a": 0.5, "b": 1.5}
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_holm_rejects_what_closed_testing_with_bonferroni_does(values):
+    adjusted = holm(values)
+    others = range(len(values))
+    for at, found in enumerate(adjusted):  # the largest p-value of all families that hold the hypothesis
+        families = [f for size in range(1, len(values) + 1) for f in itertools.combinations(others, size) if at in f]
+        assert found == pytest.approx(max(min(1, len(f) * min(values[i] for i in f)) for f in families))

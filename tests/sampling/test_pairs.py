@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from prefjax.data.records import canonical
-from prefjax.errors import DataError
 from prefjax.sampling.candidates import Candidates
 from prefjax.sampling.complete import Answer
-from prefjax.sampling.pairs import compare, make, win_rates
+from prefjax.sampling.pairs import make, win_rates
 
 RECORD = {"prompt": "p", "id": 7, "slice": "s", "meta": {"entity": "e"}, "response": "old"}
 ORIGIN = {"model": "m", "seed": 3}
@@ -79,26 +78,3 @@ def test_a_judge_orders_by_the_comparisons_won():
     assert win_rates(shorter, "p", texts).tolist() == [0, 1, 0.5, 0.5]
     row = make(found(texts, [np.inf] * 4), RECORD, Counter(), origin=ORIGIN, judge=shorter)
     assert (row["chosen"], row["rejected"], row["score_chosen"]) == ("a", "four", 1)
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "value"),
-    [
-        (("A", "B"), 1.0),
-        (("B", "A"), 0.0),
-        (("A", "A"), 0.5),
-        (("B", "B"), 0.5),
-        (("A", "tie"), 0.5),
-        (("tie", "tie"), 0.5),
-        (("A", "invalid"), None),
-        (("invalid", "B"), None),
-    ],
-)
-def test_both_orders_have_to_agree(verdicts, value):
-    said = dict(zip(["ab", "ba"], verdicts, strict=True))
-    assert compare(lambda prompt, a, b: said[a + b], "p", "a", "b") == value
-
-
-def test_an_unknown_verdict_is_an_error():
-    with pytest.raises(DataError, match="the judge said 'C'; it should be one of A, B, tie, invalid"):
-        compare(lambda *_: "C", "p", "a", "b")
