@@ -12,6 +12,9 @@ from ml_collections import ConfigDict
 
 from prefjax.config import base
 
+PROMPTS = "prefjax.worlds.desk:prompts(split='validation')"
+GOLD = "gold(function='prefjax.worlds.desk:judge', key='gold')"
+
 
 def get_config(seed: str = "0") -> ConfigDict:
     c = base()
@@ -33,10 +36,8 @@ def get_config(seed: str = "0") -> ConfigDict:
     c.rl.kl_coef = 0.2
     c.optim.lr = 2e-4
     c.optim.schedule = "linear(warmup=3)"
-    c.evals.answers = (
-        "samples(source=\"prefjax.worlds.desk:prompts(split='validation')\", "
-        "judge='prefjax.worlds.desk:judge', max_new=48)"
-    )
-    c.evals.refusal = "refusal(source=\"prefjax.worlds.desk:prompts(split='validation')\", max_new=48)"
-    c.evals.diversity = "diversity(source=\"prefjax.worlds.desk:prompts(split='validation')\", max_new=48)"
+    c.evals.answers = f"samples(source={PROMPTS!r}, judge='prefjax.worlds.desk:judge', max_new=48)"
+    c.evals.refusal = f"refusal(source={PROMPTS!r}, max_new=48)"
+    c.evals.diversity = f"diversity(source={PROMPTS!r}, max_new=48)"
+    c.evals.wins = f"win_rate(source={PROMPTS!r}, judge={GOLD!r}, max_new=48)"
     return c

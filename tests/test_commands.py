@@ -16,6 +16,7 @@ from prefjax.train import train
 SOURCE = "prefjax.worlds.desk:prompts(split='test')"
 RATER = "text(function='prefjax.worlds.desk:rate(rater=\"expert\")')"
 LONGER = "tests.test_commands:longer"
+GOLD = "gold(function='prefjax.worlds.desk:rate(rater=\"expert\")', tie=0.1)"
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,9 @@ def test_best_of_n_prints_the_best_without_a_file(workdirs, capsys):
     assert all(0 < float(row.split()[-1]) < 60 for row in (one, two))  # one query: not the compilation
 
 
-@pytest.mark.parametrize("label", [["--label={}"], [f"--label={RATER}"], [f"--judge={LONGER}"]], ids=str)
+@pytest.mark.parametrize(
+    "label", [["--label={}"], [f"--label={RATER}"], [f"--judge={LONGER}"], [f"--judge={GOLD}"]], ids=str
+)
 def test_pairs_of_the_policy_are_pairs_of_our_schema(workdirs, tmp_path, label, capsys):
     out = tmp_path / "pairs.jsonl"
     words = [word.replace("{}", str(workdirs / "reward")) for word in label]
@@ -106,7 +109,7 @@ def test_pairs_of_the_policy_are_pairs_of_our_schema(workdirs, tmp_path, label, 
         assert (sampled["temperature"], sampled["seed"], sampled["n"]) == (1.0, 5, 2)
         assert sampled["scores"] == [row["score_chosen"], row["score_rejected"]]
         assert row["score_chosen"] > row["score_rejected"]
-    if "judge" in label[0]:
+    if LONGER in label[0]:
         assert all(len(row["chosen"]) > len(row["rejected"]) for row in found)
 
 

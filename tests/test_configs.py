@@ -28,7 +28,7 @@ def test_a_recipe_builds_and_its_names_resolve(name, request):
         resolve(call, "prefjax.evals")
         for node in ast.walk(ast.parse(call)):
             if isinstance(node, ast.keyword) and node.arg in ("source", "judge"):
-                resolve(ast.literal_eval(node.value), "prefjax.data.readers")
+                resolve(ast.literal_eval(node.value), "prefjax.data.readers", "prefjax.judges")
     if is_call(c.model):
         resolve(c.model, "prefjax.models")
     if is_call(c.tokenizer):
