@@ -10,7 +10,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from prefjax.errors import ConfigError
-from prefjax.resolve import is_call, resolve
+from prefjax.resolve import is_call
+from prefjax.sums import mixture
 
 _FLOAT32_MAX = 3.4028234663852886e38
 
@@ -23,7 +24,7 @@ def base() -> ConfigDict:
     c.batch_size = 32
 
     c.algorithm = "dpo"  # a module of prefjax.algorithms, or "my.module:make"
-    c.loss = "dpo_loss(beta=0.1)"  # a function of prefjax.losses, or "my.module:my_loss(tau=0.3)"
+    c.loss = "dpo_loss(beta=0.1)"  # of prefjax.losses, or "my.module:my_loss(tau=0.3)", or a sum: "a() + 0.2 * b()"
     c.model = ""  # a Hugging Face folder, a workdir, workdir@step, or "llama(width=64, layers=2, heads=4)"
     c.tokenizer = ""  # a folder, or a call string; empty: the model's own
     c.dtype = "float32"  # of the computation; parameters and optimizer state stay float32
@@ -110,23 +111,24 @@ def numbers(config: Any) -> dict[str, float]:
     """The numbers of a config that reach the step as traced scalars, flat, under their paths.
 
     They are the floats of `config.optim` and the numbers of the call strings: `loss.beta` is the keyword `beta` of the
-    call in `config.loss`. With a reward they are those of `config.rollout` and `config.rl` too. Runs that differ in
-    nothing else are one compiled program.
+    call in `config.loss` (`prefjax.sums` has the paths of a sum). With a reward they are those of `config.rollout` and
+    `config.rl` too. Runs that differ in nothing else are one compiled program.
     """
     calls = {
-        "loss": resolve(config.loss, "prefjax.losses"),
-        "optim.tx": resolve(config.optim.tx, "optax"),
-        "optim.schedule": resolve(config.optim.schedule, "prefjax.optim"),
+        "loss": mixture(config.loss, "prefjax.losses"),
+        "optim.tx": mixture(config.optim.tx, "optax"),
+        "optim.schedule": mixture(config.optim.schedule, "prefjax.optim"),
     }
     if is_call(config.reference):
-        calls["reference"] = resolve(config.reference, "prefjax.reference")
+        calls["reference"] = mixture(config.reference, "prefjax.reference")
     parts = ["optim"]
     if config.reward:
         parts += ["rollout", "rl"]
-        calls["value_loss"] = resolve(config.value_loss, "prefjax.losses")
+        calls["value_loss"] = mixture(config.value_loss, "prefjax.losses")
     floats = ((f"{part}.{name}", value) for part in parts for name, value in config[part].items())
     flat = {path: value for path, value in floats if isinstance(value, float)}
-    return flat | {f"{path}.{name}": value for path, call in calls.items() for name, value in call.numbers.items()}
+    found = ((path, term.numbers) for path, terms in calls.items() for term in terms)
+    return flat | {f"{path}.{name}": value for path, numbers in found for name, value in numbers.items()}
 
 
 def hparams(config: Any) -> dict[str, Any]:

@@ -17,11 +17,16 @@ from prefjax import mesh
 from prefjax.errors import ConfigError
 from prefjax.metrics import Mean, merge
 from prefjax.resolve import keywords, resolve
+from prefjax.sums import mixture
 from prefjax.types import Algorithm, Frozen, Hparams, Params, TrainState
 
 LossFn = Callable[[Params, Frozen, Hparams, Any, jax.Array], tuple[Mean, dict[str, Mean]]]
 
-_WITHOUT = {"margin": "margin_per_grade=0.0", "target": "soft=False"}  # column of pairs -> the rows without it
+_WITHOUT = {  # column of pairs or rankings -> the rows without it
+    "margin": "margin_per_grade=0.0",
+    "target": "soft=False",
+    "ranks": "expand_rankings=True",
+}
 
 
 def constant(total: int, *, warmup: int = 0) -> optax.Schedule:
@@ -45,41 +50,89 @@ def _warmed(schedule: optax.Schedule, warmup: int) -> optax.Schedule:
 
 
 def loss_of(config: Any, name: str = "loss") -> Callable[..., tuple[Mean, dict[str, Mean]]]:
-    """The loss named by `config.<name>`, as a function (hparams, batch, *arrays) -> (Mean, {name: Mean}).
+    """The loss named by `config.<name>`, or a sum of them, as a function (hparams, batch, **arrays) -> (Mean, metrics).
 
-    Besides the arrays it gives the loss the keywords of its call string, and of the batch the rows that count and the
-    columns that pairs may have. It raises ConfigError where the loss takes no such column, or other arrays.
+    Each is given the arrays that it names, the keywords of its call string, and of the batch the rows that count and
+    the columns that pairs may have. Of pairs, a loss on rows of tokens (which says by `per` what it weighs alike) is
+    given the chosen side. The terms of a sum weigh rows: there `per` is "response" if it is not given.
+
+    Returns:
+      The function. A sum has the metrics of its terms, the first of a name without that of its term, and the value of
+      each, `loss/term`. It raises ConfigError where a loss takes no such column, or other arrays.
     """
-    call = resolve(config[name], "prefjax.losses")
-    signature = inspect.signature(call.function)
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    terms = mixture(config[name], "prefjax.losses")
+    weighs(config, name)
 
-    def loss(hparams, batch, *arrays):
-        columns = {column: x for column in _WITHOUT if (x := getattr(batch, column, None)) is not None}
-        for column in columns:
-            if column not in signature.parameters and not takes_all:
-                raise ConfigError(
-                    f"config.{name} {call.text!r} takes no {column}: "
-                    f"config.data.rows should be 'pairs({_WITHOUT[column]})'"
-                )
-        knobs = call.words | keywords(hparams, name) | columns | {"where": batch.weight > 0}
-        try:
-            signature.bind(*arrays, **knobs)
-        except TypeError as error:
-            raise ConfigError(
-                f"config.{name} {call.text!r} does not fit config.algorithm {config.algorithm!r}: {error}"
-            ) from None
-        return call.function(*arrays, **knobs)
+    def loss(hparams, batch, **arrays):
+        numbers = keywords(hparams, name)
+        found = [_value(config, name, term, len(terms) > 1, numbers, batch, arrays) for term in terms]
+        if "weight" not in terms[0].paths:
+            return found[0]
+        values = {f"loss/{term.name}": value for term, (value, _) in zip(terms, found, strict=True)}
+        metrics: dict[str, Mean] = dict(jax.lax.stop_gradient(values))
+        for term, (_, told) in zip(terms, found, strict=True):
+            metrics |= {f"{term.name}/{key}" if key in metrics else key: mean for key, mean in told.items()}
+        totals = [numbers[term.paths["weight"]] * value.total for term, (value, _) in zip(terms, found, strict=True)]
+        return Mean(sum(totals[1:], totals[0]), found[0][0].weight), metrics
 
     return loss
 
 
+def _value(config, name, term, summed, numbers, batch, arrays):
+    """One loss of a sum, or the one there is."""
+    function, signature = term.call.function, inspect.signature(term.call.function)
+    words, wanted, said = dict(term.call.words), signature.parameters, f"config.{name} {term.call.text!r}"
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in wanted.values())
+    of_chosen = "per" in wanted and any(x.ndim == 3 for x in arrays.values())
+    if of_chosen:
+        arrays = {key: x[:, 0] for key, x in arrays.items()}
+        words.setdefault("per", "response")
+        if summed and words["per"] == "token":
+            raise ConfigError(
+                f"{said} weighs tokens, and a sum of losses on pairs weighs pairs: per should be 'response' "
+                "or 'sequence'"
+            )
+    columns = {column: x for column in _WITHOUT if (x := getattr(batch, column, None)) is not None}
+    if of_chosen:
+        columns = {k: x for k, x in columns.items() if k == "target"}  # the others say how it compares with the rest
+    for column in columns:
+        if column not in wanted and not takes_all:
+            raise ConfigError(f"{said} takes no {column}: config.data.rows should be 'pairs({_WITHOUT[column]})'")
+    given = {key: x for key, x in arrays.items() if key in wanted}
+    own = {k: numbers[path] for k, path in term.paths.items() if k != "weight" and path in numbers}
+    knobs = words | own | columns | {"where": batch.weight > 0}
+    try:
+        signature.bind(**given, **knobs)
+    except TypeError as error:
+        raise ConfigError(
+            f"{said} does not fit config.algorithm {config.algorithm!r}, which has {', '.join(arrays)}: {error}"
+        ) from None
+    return function(**given, **knobs)
+
+
+def weighs(config: Any, name: str = "loss") -> str:
+    """What the losses on rows of tokens in `config.<name>` weigh alike: tokens, responses or sequences.
+
+    Raises:
+      ConfigError: the terms of a sum differ in it.
+    """
+    found = {}
+    for term in mixture(config[name], "prefjax.losses"):
+        parameter = inspect.signature(term.call.function).parameters.get("per")
+        if parameter is not None:
+            found[term.call.kwargs.get("per", parameter.default)] = term.call.text
+    if len(found) > 1:
+        raise ConfigError(f"config.{name}: the terms of a sum should have one `per`; {found} differ")
+    return next(iter(found), "token")
+
+
 def takes(config: Any, argument: str) -> bool:
-    """Whether the loss named by `config.loss` has an argument of that name."""
-    return argument in inspect.signature(resolve(config.loss, "prefjax.losses").function).parameters
+    """Whether the loss named by `config.loss`, or one of a sum, has an argument of that name."""
+    terms = mixture(config.loss, "prefjax.losses")
+    return any(argument in inspect.signature(term.call.function).parameters for term in terms)
 
 
-def algorithm(loss_fn: LossFn, config: Any, eats: type = object) -> Algorithm:
+def algorithm(loss_fn: LossFn, config: Any, *eats: type) -> Algorithm:
     """An algorithm whose step is one gradient update of `loss_fn`.
 
     Args:
@@ -87,7 +140,7 @@ def algorithm(loss_fn: LossFn, config: Any, eats: type = object) -> Algorithm:
       config: `config.steps` and `config.optim`: tx, schedule, lr, clip (largest global gradient norm, 0: no clipping),
         accumulate (microbatches a step), ema (decay of the averaged copy in `carry["ema"]`, 0: none), decay (regex of
         the parameter paths that weight decay acts on).
-      eats: what a batch is, `Pairs` or `Demos`; another is a ConfigError.
+      *eats: what a batch is, such as `Pairs` or `Rankings`; another is a ConfigError. By default anything.
     """
     optim = config.optim
     tx = resolve(optim.tx, "optax")
@@ -105,10 +158,10 @@ def algorithm(loss_fn: LossFn, config: Any, eats: type = object) -> Algorithm:
         return TrainState(jnp.int32(0), params, opt_state, carry)
 
     def step(state: TrainState, frozen: Frozen, hparams: Hparams, batch: Any, key: jax.Array):
-        if not isinstance(batch, eats):
+        if eats and not isinstance(batch, eats):
             raise ConfigError(
-                f"config.algorithm {config.algorithm!r} eats {eats.__name__}, got {type(batch).__name__}: "
-                f"config.data.rows should be '{eats.__name__.lower()}()'"
+                f"config.algorithm {config.algorithm!r} eats {' or '.join(kind.__name__ for kind in eats)}, got "
+                f"{type(batch).__name__}: config.data.rows should be '{eats[0].__name__.lower()}()'"
             )
         sums, grads = gradients(loss_fn, state.params, frozen, hparams, batch, key, optim.accumulate)
         sums, grads = mesh.total(config, (sums, grads))

@@ -116,17 +116,19 @@ def cached(
       net, params: the reference.
       parallel: how it is computed, like a step.
       tokenizer: digest of the tokenizer.
-      rows: pairs.
+      rows: pairs or rankings.
       compute: otherwise a column that is not there is zeros: enough to lower a step.
 
     Returns:
       The pairs, and for the record of the run the file and whether it was found or computed.
 
     Raises:
-      ConfigError: the rows are no pairs, or the cache cannot be written.
+      ConfigError: the rows are neither, or the cache cannot be written.
     """
-    if rows.responses != 2:
-        raise ConfigError("config.reference is 'cached', which is for pairs: config.data.rows should be 'pairs()'")
+    if rows.responses < 2:
+        raise ConfigError(
+            "config.reference is 'cached', which is for pairs and rankings: config.data.rows should be 'pairs()'"
+        )
     parts = {
         "prefjax": __version__,
         "rows": checkpoint.digest((rows.tokens, rows.offsets)),

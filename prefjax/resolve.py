@@ -96,32 +96,6 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     return (f"{module}:{name}" if module else name), kwargs
 
 
-def terms(text: str) -> list[tuple[float, str]]:
-    """The weights and call strings of a sum: "a() + 0.5 * b(k=2) - c()" is (1, "a()"), (0.5, "b(k=2)"), (-1, "c()").
-
-    A call of a module of one's own is quoted: "a() + 0.5 * 'mine.rewards:polite(strict=True)'".
-    """
-    try:
-        return list(_terms(ast.parse(text.strip(), mode="eval").body, 1.0))
-    except SyntaxError:
-        return [(1.0, text)]  # one call, with a module
-
-
-def _terms(node: ast.expr, sign: float) -> Iterable[tuple[float, str]]:
-    match node:
-        case ast.BinOp(left, ast.Add() | ast.Sub() as op, right):
-            yield from _terms(left, sign)
-            yield from _terms(right, sign if isinstance(op, ast.Add) else -sign)
-        case ast.BinOp(ast.Constant(float() | int() as weight), ast.Mult(), term):
-            yield from _terms(term, sign * weight)
-        case ast.UnaryOp(ast.USub(), term):
-            yield from _terms(term, -sign)
-        case ast.Constant(str() as text):
-            yield sign, text
-        case _:
-            yield sign, ast.unparse(node)
-
-
 def is_call(text: str) -> bool:
     """Whether a string is a call with brackets, and not a path."""
     return text.endswith(")") and "/" not in text.partition("(")[0]

@@ -23,6 +23,7 @@ from prefjax.config import numbers
 from prefjax.errors import ConfigError
 from prefjax.log import RESUMABLE, flatten
 from prefjax.resolve import nearest, parse
+from prefjax.sums import changed, paths, terms
 
 _CALLS = ("loss", "value_loss", "reference", "optim.tx", "optim.schedule")  # settings whose numbers are traced
 
@@ -169,10 +170,12 @@ def change(config: ConfigDict, path: str, value: Any) -> None:
     for depth, key in enumerate(parents):
         if not isinstance(place, ConfigDict) or key not in place:
             raise ConfigError(f"no setting config.{path}; {nearest(key, place.keys())}")
-        if isinstance(place[key], str):  # a call string; what is left of the path is its keyword
-            if depth < len(parents) - 1:
-                raise ConfigError(f"no setting config.{path}: {place[key]!r} is a call")
-            place[key] = _with_keyword(place[key], leaf, value)
+        if isinstance(place[key], str):  # a call string, or a sum; what is left of the path is a keyword in it
+            inside = ".".join(path.split(".")[depth + 1 :])
+            try:
+                place[key] = changed(place[key], inside, value)
+            except ConfigError as error:
+                raise ConfigError(f"no setting config.{path}: {error}") from None
             return
         place = place[key]
     if leaf not in place:
@@ -198,15 +201,12 @@ def _static(config: ConfigDict) -> dict[str, Any]:
     flat |= {path: number != 0 for path, number in traced.items()}
     for path in _CALLS:
         if isinstance(flat.get(path), str) and "(" in flat[path]:
-            called, keywords = parse(flat[path])
-            flat[path] = [called, {k: v for k, v in keywords.items() if f"{path}.{k}" not in traced}]
+            calls = {name: parse(call) for name, (_, call) in terms(flat[path]).items()}
+            for inside, (name, keyword) in paths(flat[path]).items():
+                if f"{path}.{inside}" in traced:
+                    calls[name][1].pop(keyword, None)
+            flat[path] = list(calls.values())
     return {path: value for path, value in flat.items() if path != "seed"}
-
-
-def _with_keyword(text: str, keyword: str, value: Any) -> str:
-    called, keywords = parse(text)
-    inside = ", ".join(f"{k}={v!r}" for k, v in (keywords | {keyword: value}).items())
-    return f"{called}({inside})"
 
 
 def _draw(rng: np.random.Generator, axis: Axis) -> Any:

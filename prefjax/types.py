@@ -52,6 +52,15 @@ class Pairs(NamedTuple):
     target: jax.Array | None = None  # [B], probability that candidate 0 wins
 
 
+class Rankings(NamedTuple):
+    """A batch of rankings: N candidates of a prompt, or fewer."""
+
+    sequences: Sequences  # [B, N, T]; a candidate that a row lacks has no response
+    weight: jax.Array  # [B], 0 on filler rows
+    ranks: jax.Array  # [B, N] int32: 0 best, equal numbers equal ranks, -1 where a row has no such candidate
+    ref_logps: jax.Array | None = None  # [B, N, T], nats
+
+
 class Prompts(NamedTuple):
     """A batch of prompts to sample from, right-padded."""
 

@@ -12,6 +12,7 @@ FLOORS = [
     ("types", "metrics", "ops", "errors", "losses", "advantages"),
     (
         "resolve",
+        "sums",
         "host",
         "models",
         "sampling",

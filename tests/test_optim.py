@@ -56,6 +56,49 @@ def test_microbatches_equal_the_full_batch(params, parts):
     close(whole_metrics, split_metrics, rtol=1e-5, atol=1e-6)
 
 
+MIX = "dpo_loss(beta=0.5) + 0.2 * sft_loss()"
+
+
+def of_ratios(text, microbatches=1):
+    """Loss, metrics and gradient of a loss at log-probs that are a parameter times those of the reference."""
+    config, batch = base(), pairs()
+    config.loss = text
+    ref_logps = np.where(batch.sequences.response, np.random.default_rng(1).uniform(-3, 0, (8, 2, 12)), 0)
+    batch = batch._replace(ref_logps=ref_logps.astype(np.float32), margin=np.ones(8, np.float32))
+    batch = batch._replace(weight=np.array([1, 1, 1, 1, 1, 0, 1, 0], np.float32))
+    loss = optim.loss_of(config)
+
+    def loss_fn(scale, frozen, hparams, batch, key):
+        x = jnp.asarray(batch.ref_logps)
+        return loss(hparams, batch, logps=scale * x, ref_logps=x, mask=batch.sequences.response)
+
+    return optim.gradients(loss_fn, jnp.float32(1.1), {}, hparams(config), batch, KEY, microbatches), batch
+
+
+def test_a_sum_of_losses_in_one_batch_and_in_microbatches():
+    whole, batch = of_ratios(MIX)
+    (dpo_alone, _), (sft_alone, _) = of_ratios("dpo_loss(beta=0.5)"), of_ratios("sft_loss()")
+    loss, metrics = whole[0]
+    for part in (lambda x: x[0][0].total, lambda x: x[1]):
+        close(part(whole), part(dpo_alone) + 0.2 * part(sft_alone), rtol=1e-6)
+    assert loss.weight == 6
+    assert (metrics["loss/dpo_loss"], metrics["loss/sft_loss"]) == (dpo_alone[0][0], sft_alone[0][0])
+    assert metrics["logps/response"] == metrics["logps/chosen"] and "rewards/accuracy" in metrics
+    tokens = batch.sequences.response[:, 0]
+    likelihood = 1.1 * batch.ref_logps[:, 0].sum(-1) / tokens.sum(-1)  # each chosen side alike, whatever its length
+    close(sft_alone[0][0].value, -np.mean(likelihood[batch.weight > 0]), rtol=1e-5)
+    close(of_ratios(MIX, 4)[0], whole, rtol=1e-5)
+
+
+def test_what_two_losses_report_is_kept_of_both():
+    config, zero = base(), jnp.zeros((2, 2, 3))
+    config.loss = "dpo_loss(beta=0.5) - 0.1 * dpo_loss(beta=2)"
+    arrays = {"logps": zero - 1, "ref_logps": zero, "mask": jnp.ones((2, 2, 3), bool)}
+    loss, metrics = optim.loss_of(config)(hparams(config), pairs(2), **arrays)
+    assert loss.value == pytest.approx(0.9 * np.log(2))
+    assert (metrics["rewards/chosen"].value, metrics["dpo_loss2/rewards/chosen"].value) == (-1.5, -6.0)
+
+
 def test_filler_rows_change_nothing(params):
     config = base()
     batch = pairs()
@@ -158,8 +201,11 @@ def test_vmap_over_four_betas_is_four_runs_from_one_compilation(params):
     [
         ("dpo", "ipo_loss()", {"target": 0.5}, r"takes no target: config.data.rows should be 'pairs\(soft=False\)'"),
         ("reward", "mine_loss()", {"margin": 1.0}, r"takes no margin: .* 'pairs\(margin_per_grade=0.0\)'"),
-        ("dpo", "sft_loss()", {}, r"'sft_loss\(\)' does not fit config.algorithm 'dpo': too many positional"),
-        ("reward", "dpo_loss()", {}, r"'dpo_loss\(\)' does not fit config.algorithm 'reward': missing .*'ref_logps'"),
+        ("reward", "dpo_loss()", {}, r"'dpo_loss\(\)' does not fit .* 'reward', which has rewards: missing .*'logps'"),
+        ("dpo", "bradley_terry_loss()", {}, r"does not fit .* 'dpo', which has logps, mask: missing .*'rewards'"),
+        ("dpo", "dpo_loss() + sft_loss(per='token')", {}, "weighs tokens, and a sum of losses on pairs weighs pairs"),
+        ("dpo", "dpo_loss() + sft_loss()", {"target": 0.5}, r"'sft_loss\(\)' takes no target: .*soft=False"),
+        ("sft", "sft_loss() + sft_loss(per='sequence')", {}, "the terms of a sum should have one `per`"),
         ("sft", "sft_loss()", {}, r"'sft' eats Demos, got Pairs: config.data.rows should be 'demos\(\)'"),
     ],
 )

@@ -119,8 +119,8 @@ def test_every_loss_on_a_reference_takes_the_column(config, start, loss):
     logps = score(run.nets["policy"], run.params, batch.sequences)
     online = score(run.nets["reference"], run.frozen["reference"], batch.sequences)
     cached, expected = (
-        float(loss(run.hparams, batch, logps, ref_logps, batch.sequences.response)[0].value)
-        for ref_logps in (batch.ref_logps, online)
+        float(loss(run.hparams, batch, logps=logps, ref_logps=x, mask=batch.sequences.response)[0].value)
+        for x in (batch.ref_logps, online)
     )
     assert cached == pytest.approx(expected, rel=1e-5)
 
@@ -382,7 +382,11 @@ def test_its_numbers_are_swept_in_one_program(config, toy):
             {"algorithm": "sft", "loss": "sft_loss()", "data.rows": "prompts()"},
             r"config.loss 'sft_loss\(\)' takes no ref_logps",
         ),
-        ("cached", {"data.rows": "prompts()"}, r"'cached', which is for pairs: config.data.rows should be 'pairs\(\)'"),
+        (
+            "cached",
+            {"data.rows": "prompts()"},
+            r"'cached', which is for pairs and rankings: config.data.rows should be 'pairs\(\)'",
+        ),
         ("cached", {"cache": "/dev/null/x"}, r"config.cache: /dev/null/x cannot be written: Not a directory"),
     ],
 )

@@ -34,6 +34,16 @@ def test_a_path_goes_into_a_call_string():
     assert run.config.optim.lr == 1.0
 
 
+def test_a_path_goes_into_a_sum():
+    c = config()
+    c.loss = "dpo_loss(beta=0.1) + 0.2 * sft_loss()"
+    found = sweep.runs(c, [sweep.axis(text) for text in ("loss.beta=0.1,0.5", "loss.sft_loss.weight=0.2,1.0")])
+    assert found[-1].config.loss == "dpo_loss(beta=0.5) + sft_loss()"
+    assert list(map(len, sweep.groups(found))) == [4]
+    c.loss = "dpo_loss(beta=0.1) + 0.2 * sft_loss(per='sequence')"
+    assert len(sweep.groups([*found, *sweep.runs(c, [])])) == 2
+
+
 def test_axes_side_by_side():
     found = spanned("loss.beta=0.05,0.1", "optim.lr=1e-5,3e-5", zipped=True)
     assert [tuple(run.changes.values()) for run in found] == [(0.05, 1e-5), (0.1, 3e-5)]

@@ -6,11 +6,11 @@ import jax
 
 from prefjax import models, optim
 from prefjax.errors import ConfigError
-from prefjax.types import Algorithm, Pairs
+from prefjax.types import Algorithm, Pairs, Rankings
 
 
 def make(config: Any, nets: models.Models) -> Algorithm:
-    """Trains `nets["policy"]` on `Pairs` with the loss named by `config.loss`.
+    """Trains `nets["policy"]` on `Pairs` or `Rankings` with the loss named by `config.loss`.
 
     A loss that takes `ref_logps` is given those of `frozen["reference"]`; another (SimPO, ORPO) needs no reference.
     """
@@ -20,12 +20,13 @@ def make(config: Any, nets: models.Models) -> Algorithm:
 
     def loss_fn(params, frozen, hparams, batch, key):
         sequences = batch.sequences
-        logps = models.logps(nets["policy"], params, sequences)
-        if not referred:
-            return loss(hparams, batch, logps, sequences.response)
-        ref_logps = batch.ref_logps
-        if ref_logps is None:
-            ref_logps = jax.lax.stop_gradient(models.logps(nets["reference"], frozen["reference"], sequences))
-        return loss(hparams, batch, logps, ref_logps, sequences.response)
+        arrays = {"logps": models.logps(nets["policy"], params, sequences), "mask": sequences.response}
+        if referred:
+            arrays["ref_logps"] = batch.ref_logps
+            if batch.ref_logps is None:
+                arrays["ref_logps"] = jax.lax.stop_gradient(
+                    models.logps(nets["reference"], frozen["reference"], sequences)
+                )
+        return loss(hparams, batch, **arrays)
 
-    return optim.algorithm(loss_fn, config, Pairs)
+    return optim.algorithm(loss_fn, config, Pairs, Rankings)

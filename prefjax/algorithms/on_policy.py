@@ -18,7 +18,6 @@ from prefjax.losses.ppo import explained_variance, ppo_value_loss
 from prefjax.losses.rows import average
 from prefjax.losses.sft import sft_loss
 from prefjax.metrics import Mean
-from prefjax.resolve import resolve
 from prefjax.sampling import generate
 from prefjax.types import Algorithm, Experience, Mixed, Prompts, Rollout, TrainState
 
@@ -33,7 +32,8 @@ def make(config: Any, nets: models.Models, credit: Callable, critic: Critic | No
     """An algorithm that learns from its own samples.
 
     Args:
-      config: `config.rollout` and `config.rl`; the loss `config.loss` takes (logps, old_logps, advantages, mask).
+      config: `config.rollout` and `config.rl`; the loss `config.loss` takes of logps,
+        old_logps, ref_logps, advantages and mask what it names.
       nets: the models of the run: "policy", "reference" and those that the reward names.
       credit: (rollout, kl_coef, hparams, carry) -> (advantages `[B, T]`, returns `[B, T]`, carry).
       critic: reads values; then `config.value_loss` is added to the loss.
@@ -112,7 +112,7 @@ def check(config: Any, nets: models.Models) -> None:
             rl.minibatches < 1 or rows % rl.minibatches > 0
         ),
         f"data.pretrain is {config.data.pretrain!r}, whose loss weighs tokens; config.loss should be per='token'": (
-            bool(config.data.pretrain) and resolve(config.loss, "prefjax.losses").kwargs.get("per", "token") != "token"
+            bool(config.data.pretrain) and optim.weighs(config) != "token"
         ),
         f"rl.epochs is {rl.epochs}; it should be 1 or more": rl.epochs < 1,
         f"rollout.n is {config.rollout.n}; it should be 1 or more": config.rollout.n < 1,
@@ -196,8 +196,8 @@ def _loss_fn(config: Any, nets: models.Models, critic: Critic | None) -> Callabl
     """The policy loss, with the KL if it is in the loss, the entropy bonus and the value loss."""
     policy, rl = nets["policy"], config.rl
     policy_loss, value_loss = optim.loss_of(config), optim.loss_of(config, "value_loss")
-    per = resolve(config.loss, "prefjax.losses").kwargs.get("per", "token")
-    if critic is not None and resolve(config.value_loss, "prefjax.losses").kwargs.get("per", "token") != per:
+    per = optim.weighs(config)
+    if critic is not None and optim.weighs(config, "value_loss") != per:
         raise ConfigError(f"config.value_loss is {config.value_loss!r}; it should weigh as config.loss: per={per!r}")
 
     def loss_fn(params, frozen, hparams, batch, key):
@@ -206,7 +206,8 @@ def _loss_fn(config: Any, nets: models.Models, critic: Critic | None) -> Callabl
         mean = lambda x: average(jnp.where(where[:, None], x, 0), mask & where[:, None], per, where)
         hidden = policy.apply(params, sequences.tokens, method="hidden")
         logps, entropy = models.logps_and_entropy(policy, params, hidden, sequences, temperature)
-        loss, metrics = policy_loss(hparams, batch, logps, batch.logps, batch.advantages, mask)
+        arrays = {"logps": logps, "old_logps": batch.logps, "advantages": batch.advantages, "mask": mask}
+        loss, metrics = policy_loss(hparams, batch, **arrays, ref_logps=batch.ref_logps)
         total = loss.total - hparams["rl.entropy_coef"] * mean(entropy).total
         if rl.kl_in == "loss":
             total += hparams["kl_coef"] * mean(KL[rl.kl](logps, batch.ref_logps)).total
@@ -214,7 +215,8 @@ def _loss_fn(config: Any, nets: models.Models, critic: Critic | None) -> Callabl
         metrics |= {"policy/loss": loss}
         if critic is not None:
             values = shift(critic(params, sequences.tokens, hidden))
-            error, told = value_loss(hparams, batch, values, batch.values, batch.returns, mask)
+            known = {"values": values, "old_values": batch.values, "returns": batch.returns, "mask": mask}
+            error, told = value_loss(hparams, batch, **known)
             total += hparams["rl.value_coef"] * error.total
             metrics |= told | {"value/loss": error}
         if batch.demos is not None:

@@ -12,6 +12,6 @@ def make(config: Any, nets: models.Models) -> Algorithm:
 
     def loss_fn(params, frozen, hparams, batch, key):
         logps = models.logps(nets["policy"], params, batch.sequences)
-        return loss(hparams, batch, logps, batch.sequences.response)
+        return loss(hparams, batch, logps=logps, mask=batch.sequences.response)
 
     return optim.algorithm(loss_fn, config, Demos)

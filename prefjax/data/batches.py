@@ -7,9 +7,9 @@ import numpy as np
 
 from prefjax.data.rows import Rows
 from prefjax.errors import ConfigError
-from prefjax.types import Demos, Packing, Pairs, Prompts, Sequences
+from prefjax.types import Demos, Packing, Pairs, Prompts, Rankings, Sequences
 
-Batch = Pairs | Demos | Prompts
+Batch = Pairs | Rankings | Demos | Prompts
 
 _WORTH_PACKING = 0.9  # of the tokens of rows with their padding: packing has a price of its own
 
@@ -23,7 +23,7 @@ def batches(
     next, so that no row is dropped.
 
     Args:
-      rows: pairs become `Pairs`, demonstrations `Demos`, prompts `Prompts`.
+      rows: pairs become `Pairs`, rankings `Rankings`, demonstrations `Demos`, prompts `Prompts`.
       batch_size: B.
       max_length: the largest T, at least that of the longest row; T is not larger than the rows need.
       seed: of the order.
@@ -90,11 +90,15 @@ def _collate(rows: Rows, indices: np.ndarray, plan: _Plan) -> Batch:
     indices = np.concatenate([indices, np.repeat(indices[-1:], len(real) - len(indices))])
     weight: Any = real.astype(np.float32)
     sequences = _sequences(rows, indices, plan)
+    ref_logps = None if rows.ref_logps is None else _ref_logps(rows, indices, sequences.response)
+    if rows.ranks is not None:
+        ranks: Any = rows.ranks[indices]
+        return Rankings(sequences, weight, ranks, ref_logps)
     if rows.responses == 2:
         return Pairs(
             sequences,
             weight,
-            ref_logps=None if rows.ref_logps is None else _ref_logps(rows, indices, sequences.response),
+            ref_logps=ref_logps,
             margin=None if rows.margin is None else rows.margin[indices],
             target=None if rows.target is None else rows.target[indices],
         )
@@ -123,7 +127,7 @@ def _sequences(rows: Rows, indices: np.ndarray, plan: _Plan) -> Sequences:
 
 
 def _ref_logps(rows: Rows, indices: np.ndarray, response: Any) -> Any:
-    """`[B, 2, T]`, 0 outside the response."""
+    """`[B, N, T]`, 0 outside the response."""
     column: Any = rows.ref_logps
     found = np.zeros(response.shape, np.float32)
     found[response] = np.concatenate([column[rows.offsets[row, 1] : rows.offsets[row, -1]] for row in indices])

@@ -16,13 +16,17 @@ from prefjax.errors import ConfigError, DataError
 PROMPT_FILLS = "dropped: prompt fills max_length"
 TOO_LONG = "dropped: longer than max_length"
 TWINS = "dropped: equal tokens"
+FEW = "dropped: fewer than two ranks left"
+ABSENT = "left out of a ranking: longer than max_length"
+AGAIN = "left out of a ranking: equal tokens"
 APART = "response tokenised apart from its prompt"
 
 Counts = dict[str, int]  # what happened to the records, for the record of a run
 
 
 class Rows(NamedTuple):
-    """Token rows one after the other. A row is its prompt and then its K responses: 2 of a pair, 1 of a demonstration.
+    """Token rows one after the other. A row is its prompt and then its K responses: 2 of a pair, 1 of a demonstration,
+    as many as the longest ranking has, of which shorter ones lack the last: those parts are empty.
 
     Part j of row i is `tokens[offsets[i, j] : offsets[i, j + 1]]`: a prompt is stored once, whatever follows it.
     The arrays map files, so that millions of rows take no memory.
@@ -33,6 +37,7 @@ class Rows(NamedTuple):
     records: np.ndarray  # [rows] int32, the index of the record each row came from
     target: np.ndarray | None = None  # [rows] float32, probability that candidate 0 wins; None where it is always 1
     margin: np.ndarray | None = None  # [rows] float32, in units of reward; None where it is always 0
+    ranks: np.ndarray | None = None  # [rows, K] int32, of rankings: 0 best, -1 where a row has no such response
     prompts: Any = None  # [rows] uint64, what `prompt_key` makes of the prompt
     ref_logps: np.ndarray | None = None  # [all tokens] float32, nats, of the reference; 0 at the tokens of prompts
 
@@ -42,7 +47,7 @@ class Rows(NamedTuple):
 
     @property
     def responses(self) -> int:
-        """K: 2 of pairs, 1 of demonstrations, 0 of prompts."""
+        """K: 2 of pairs, 1 of demonstrations, 0 of prompts, the most that a ranking has."""
         return self.offsets.shape[1] - 2
 
     def part(self, row: int, j: int) -> np.ndarray:
@@ -94,6 +99,38 @@ def pairs(
         return rows.build()
 
 
+def rankings(records: Iterable[Record], tokenizer: Tokenizer, max_length: int) -> tuple[Rows, Counts]:
+    """Rankings as rows, best first, equal ranks side by side.
+
+    Candidates that are too long, or whose tokens are those of a better one, are left out and counted; a ranking of
+    which less than two ranks are left is dropped.
+
+    Raises:
+      DataError: a record is no ranking, or no usable rows.
+    """
+    with _Builder(max_length) as rows:
+        for index, record in enumerate(records):
+            _require(record, index, "rankings", "prompt", "ranking")
+            prompt: list[int] = []
+            kept: dict[tuple[int, ...], int] = {}  # tokens of a candidate -> its rank
+            for place, rank in enumerate(_ranks(record["ranking"])):
+                for text in rank:
+                    encoded = _encode(tokenizer, index, record["prompt"], text)
+                    prompt, response = encoded.prompt, tuple(encoded.response)
+                    if len(prompt) + len(response) > max_length:
+                        rows.count(ABSENT)
+                    elif response in kept:
+                        rows.count(AGAIN)
+                    else:
+                        kept[response] = place
+                        rows.count(APART, encoded.apart)
+            if len(set(kept.values())) < 2:
+                rows.count(FEW)
+            else:
+                rows.add(index, record, prompt, *map(list, kept), ranks=tuple(kept.values()))
+        return rows.build()
+
+
 def demos(records: Iterable[Record], tokenizer: Tokenizer, max_length: int) -> tuple[Rows, Counts]:
     """Demonstrations, and texts without a prompt, as rows; the longer ones are dropped, never cut."""
     with _Builder(max_length) as rows:
@@ -136,8 +173,11 @@ def _sides(record: Record) -> tuple[str, str]:
 
 def ranked_pairs(ranking: list[str | list[str]]) -> list[tuple[str, str]]:
     """Every two answers of different rank, the better one first."""
-    ranks = [[rank] if isinstance(rank, str) else rank for rank in ranking]
-    return [(better, worse) for high, low in combinations(ranks, 2) for better in high for worse in low]
+    return [(better, worse) for high, low in combinations(_ranks(ranking), 2) for better in high for worse in low]
+
+
+def _ranks(ranking: list[str | list[str]]) -> list[list[str]]:
+    return [[rank] if isinstance(rank, str) else rank for rank in ranking]
 
 
 def _target(record: Record) -> float:
@@ -153,9 +193,10 @@ class _Builder(ExitStack):
 
     def __init__(self, max_length: int):
         super().__init__()
-        self.max_length, self.parts = max_length, 0
+        self.max_length = max_length
         self.counts: Counts = {}
         codes = {"tokens": "i", "offsets": "q", "records": "i", "target": "f", "margin": "f", "prompts": "Q"}
+        codes |= {"sizes": "i", "ranks": "i"}
         self.columns = {name: self.enter_context(closing(Column(code))) for name, code in codes.items()}
         self.written = 0  # tokens
 
@@ -170,8 +211,9 @@ class _Builder(ExitStack):
         prompt: list[int],
         *responses: list[int],
         label: tuple[float, float] = (1.0, 0.0),
+        ranks: tuple[int, ...] = (),
     ) -> bool:
-        """Keeps a row, with its target and margin, if it fits in `max_length`, and counts it if not."""
+        """Keeps a row, with its target and margin or its ranks, if it fits in `max_length`, and counts it if not."""
         if len(prompt) + bool(responses) > self.max_length:
             self.count(PROMPT_FILLS)
             return False
@@ -180,13 +222,15 @@ class _Builder(ExitStack):
             return False
         parts = (prompt, *responses)
         offsets = [*accumulate(map(len, parts), initial=self.written)]
-        self.parts, self.written = len(parts), offsets[-1]
+        self.written = offsets[-1]
         for part in parts:
             self.columns["tokens"].extend(part)
         values = {"records": index, "target": label[0], "margin": label[1], "prompts": prompt_key(record)}
+        values |= {"sizes": len(responses)}
         for name, value in values.items():
             self.columns[name].extend((value,))
         self.columns["offsets"].extend(offsets)
+        self.columns["ranks"].extend(ranks)
         self.count("rows")
         return True
 
@@ -194,7 +238,23 @@ class _Builder(ExitStack):
         if "rows" not in self.counts:
             raise DataError(f"no usable rows with max_length={self.max_length}: {self.counts or 'no records'}")
         arrays = {name: column.array() for name, column in self.columns.items()}
-        arrays["offsets"] = arrays["offsets"].reshape(-1, self.parts + 1)
+        sizes, ranks = arrays.pop("sizes"), arrays.pop("ranks")
+        most = int(sizes.max())
+        if (sizes == most).all():
+            arrays["offsets"] = arrays["offsets"].reshape(-1, most + 2)
+        else:  # what a row lacks are empty parts at its end
+            ends = np.cumsum(sizes + 2) - 1
+            arrays["offsets"] = arrays["offsets"][np.minimum(_counted(ends - sizes - 1, most + 2), ends[:, None])]
+        if len(ranks):
+            firsts = np.cumsum(sizes) - sizes
+            places = _counted(firsts, most)
+            lacked = places >= (firsts + sizes)[:, None]
+            arrays["ranks"] = np.where(lacked, -1, ranks[np.minimum(places, len(ranks) - 1)]).astype(np.int32)
         target, margin = arrays.pop("target"), arrays.pop("margin")
         soft, apart = not (target == 1).all(), margin.any()
         return Rows(**arrays, target=target if soft else None, margin=margin if apart else None), self.counts
+
+
+def _counted(firsts: np.ndarray, count: int) -> np.ndarray:
+    """Rows of `count` whole numbers, from each of `firsts` on."""
+    return firsts[:, None] + np.arange(count)

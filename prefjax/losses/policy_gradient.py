@@ -24,8 +24,9 @@ def policy_gradient_loss(
       logps: `[B, T]`, nats.
       advantages: `[B, T]`; one number a response stands at each of its tokens.
       mask: `[B, T]` bool: the response tokens.
-      per: "token" weighs every token alike; "sequence" sums over the tokens of a response and weighs every response
-        alike, which is the gradient of the expected reward.
+      per: "token" weighs every token alike; "response" every response, by the mean over its tokens (Shao et al. 2024,
+        https://arxiv.org/abs/2402.03300); "sequence" every response, by the sum, which is the gradient of the expected
+        reward.
       where: `[B]` bool, the rows that count.
 
     Returns:
@@ -65,7 +66,8 @@ def kl_loss(
       ref_logps: `[B, T]`, nats.
       mask: `[B, T]` bool: the response tokens.
       per: "token" takes l of a token, and its gradient is that of the KL at each token, with the prefixes the policy
-        drew held fixed; "sequence" takes l of a whole response, and its gradient is that of the KL of responses.
+        drew held fixed; "response" is that by the mean of a response; "sequence" takes l of a whole response, and its
+        gradient is that of the KL of responses.
       where: `[B]` bool, the rows that count.
 
     Returns:

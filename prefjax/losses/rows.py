@@ -1,4 +1,4 @@
-"""What losses on rows of tokens `[B, T]` share: how arrays are masked, and the two ways to weigh them."""
+"""What losses on rows of tokens `[B, T]` share: how arrays are masked, and the three ways to weigh them."""
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +22,13 @@ def masked(mask: jax.Array, where: jax.Array | None, **arrays: jax.Array) -> tup
 
 
 def average(losses: jax.Array, mask: jax.Array, per: str, where: jax.Array | None) -> Mean:
-    """Mean of `losses` `[B, T]`: every token alike, or summed over a response and every response alike.
+    """Mean of `losses` `[B, T]`: every token alike, or every response, by the mean or the sum over its tokens.
 
     Raises:
-      ValueError: `per` is neither "token" nor "sequence".
+      ValueError: `per` is none of "token", "response" and "sequence".
     """
-    if per not in ("token", "sequence"):
-        raise ValueError(f"per: expected 'token' or 'sequence', got {per!r}")
-    return Mean.of(losses, mask) if per == "token" else Mean.of(ops.sum_tokens(losses, mask), where)
+    if per not in ("token", "response", "sequence"):
+        raise ValueError(f"per: expected 'token', 'response' or 'sequence', got {per!r}")
+    if per == "token":
+        return Mean.of(losses, mask)
+    return Mean.of((ops.mean_tokens if per == "response" else ops.sum_tokens)(losses, mask), where)

@@ -3,6 +3,7 @@
 import jax
 
 from prefjax import ops
+from prefjax.losses.rows import average, masked
 from prefjax.metrics import Mean
 
 
@@ -14,8 +15,9 @@ def sft_loss(
     Args:
       logps: `[B, T]`, nats.
       mask: `[B, T]` bool: the response tokens.
-      per: "token" weighs every token alike (the cross-entropy of language models); "sequence" sums over the tokens of
-        a response and weighs every response alike.
+      per: "token" weighs every token alike (the cross-entropy of language models); "response" every response, by the
+        mean over its tokens, as in the term that Pang et al. 2024, equation 2, add to DPO
+        (https://arxiv.org/abs/2404.19733); "sequence" every response, by the sum.
       where: `[B]` bool, the rows that count.
 
     Returns:
@@ -29,13 +31,6 @@ def sft_loss(
     >>> print(f"{loss.value:.1f}")
     2.0
     """
-    ops.check_shape("logps", logps, (None, None))
-    ops.check_same_shape(logps=logps, mask=mask)
-    if per not in ("token", "sequence"):
-        raise ValueError(f"per: expected 'token' or 'sequence', got {per!r}")
-    if where is not None:
-        ops.check_shape("where", where, logps.shape[:1])
-        mask = mask & where[:, None]
-    totals = ops.sum_tokens(logps, mask)
-    loss = Mean.of(-logps, mask) if per == "token" else Mean.of(-totals, where)
-    return loss, {"logps/response": Mean.of(jax.lax.stop_gradient(totals), where)}
+    mask, logps = masked(mask, where, logps=logps)
+    metrics = {"logps/response": Mean.of(ops.sum_tokens(logps, mask), where)}
+    return average(-logps, mask, per, where), jax.lax.stop_gradient(metrics)

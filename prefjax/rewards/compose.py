@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from prefjax.resolve import parse, resolve, terms
+from prefjax.resolve import resolve
+from prefjax.sums import terms
 from prefjax.types import Frozen, Sequences
 
 Score = Callable[[Frozen, Sequences, jax.Array], jax.Array]
@@ -37,12 +38,9 @@ def make(
       ConfigError: no such reward, or it needs a model that is not there.
     """
     context = Context(nets, tokenizer, records)
-    parts: dict[str, tuple[float, Score]] = {}
-    for weight, call in terms(text):
-        name = parse(call)[0].rpartition(":")[2]
-        if name in parts:
-            name = f"{name}{sum(other.startswith(name) for other in parts) + 1}"
-        parts[name] = weight, resolve(call, "prefjax.rewards")(context)
+    parts: dict[str, tuple[float, Score]] = {
+        name: (weight, resolve(call, "prefjax.rewards")(context)) for name, (weight, call) in terms(text).items()
+    }
 
     def score(frozen, sequences, ids):
         scores = {name: part(frozen, sequences, ids) for name, (_, part) in parts.items()}

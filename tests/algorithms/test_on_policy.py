@@ -188,6 +188,8 @@ def test_the_loss_is_the_sum_of_its_parts():
     }
     for name, part in parts.items():
         assert total(**{name: 0.5})[0] == pytest.approx(plain + 0.5 * part, rel=1e-4), name
+    c.loss = "ppo_policy_loss(epsilon=0.2) + 0.5 * kl_loss()"
+    assert total()[0] == pytest.approx(plain + 0.5 * parts["kl_coef"], rel=1e-4)
 
 
 def rollout(stopped=(True, False)):

@@ -6,7 +6,7 @@ import pytest
 from prefjax.data.batches import batches, epoch
 from prefjax.data.rows import Rows
 from prefjax.errors import ConfigError
-from prefjax.types import Demos, Pairs, Prompts
+from prefjax.types import Demos, Pairs, Prompts, Rankings
 
 
 def rows(n, responses, **more):
@@ -33,6 +33,16 @@ def test_pairs_are_prompt_response_padding_with_masks_from_lengths():
     np.testing.assert_array_equal(response[1], valid[1] & (np.arange(8) >= 2))
     assert (batch.weight.tolist(), batch.target.tolist(), batch.margin.tolist()) == ([1, 1, 1], [1, 0.5, 0], [1, 2, 3])
     assert batch.ref_logps is None
+
+
+def test_a_candidate_that_a_ranking_lacks_has_no_response():
+    table = rows(2, 3, ranks=np.array([[0, 1, 2], [0, 1, -1]], np.int32))
+    table.offsets[1, -1] = table.offsets[1, -2]
+    (batch,) = epoch(table, 2, 8)
+    assert isinstance(batch, Rankings) and batch.sequences.tokens.shape == (2, 3, 8)
+    np.testing.assert_array_equal(batch.ranks, table.ranks)
+    assert batch.sequences.response.sum(-1).tolist() == [[2, 3, 4], [3, 4, 0]]
+    assert batch.sequences.valid.sum(-1).tolist() == [[3, 4, 5], [5, 6, 2]]
 
 
 def test_log_probs_of_the_reference_lie_where_their_tokens_lie():

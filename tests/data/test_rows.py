@@ -86,6 +86,21 @@ def test_rankings_become_pairs_only_on_request():
     assert built.records.tolist() == [0] * 5
 
 
+def test_rankings_of_any_length_are_rows():
+    texts = ["a", ["b", "c"], "d"], ["x", "y"], ["a", "bcdefghi", "a"], ["abcdefghi", "abcdefghij"]
+    records = [{"prompt": "p", "ranking": ranking} for ranking in texts]
+    built, counts = rows.rankings([records[1], records[0], *records[2:]], TOK, 8)
+    assert counts == {"rows": 2, rows.ABSENT: 3, rows.AGAIN: 1, rows.FEW: 2}
+    assert (built.responses, built.records.tolist()) == (4, [0, 1])
+    np.testing.assert_array_equal(built.ranks, [[0, 1, -1, -1], [0, 1, 1, 2]])
+    assert ["".join(TOK.decode(built.part(i, j)) for j in range(5)) for i in (0, 1)] == ["pxy", "pabcd"]
+    assert built.part(0, 3).size == 0
+    only, _ = rows.rankings(records[:1], TOK, 8)
+    assert only.offsets.shape == (1, 6) and only.ranks.tolist() == [[0, 1, 1, 2]]
+    with pytest.raises(DataError, match=r"rankings\(\): record 0 has no 'ranking'"):
+        rows.rankings([pair("a", "b", "c")], TOK, 8)
+
+
 def test_demonstrations_texts_and_prompts():
     built, _ = rows.demos([{"prompt": "ab", "response": "c"}, {"response": "xyz"}], TOK, 8)
     assert [[TOK.decode(built.part(i, j), special=True) for j in (0, 1)] for i in range(2)] == [

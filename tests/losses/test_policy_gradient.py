@@ -106,5 +106,5 @@ def test_closed_values_and_metrics():
     assert policy_gradient_loss(logps, jnp.array([[3.0, -1.0]]), mask, per="sequence")[0].value == pytest.approx(1.0)
     assert metrics["logps/response"].value == -3
     for loss in (kl_loss, policy_gradient_loss):
-        with pytest.raises(ValueError, match="per: expected 'token' or 'sequence', got 'row'"):
+        with pytest.raises(ValueError, match="per: expected 'token', 'response' or 'sequence', got 'row'"):
             loss(logps, ref_logps, mask, per="row")

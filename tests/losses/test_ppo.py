@@ -144,7 +144,7 @@ def test_scores_are_not_cut_to_the_type_of_a_buffer(dtype):
 def test_unknown_words_are_refused():
     with pytest.raises(ValueError, match="estimator: expected one of k1, k2, k3, got 'k4'"):
         shaped_rewards(jnp.zeros(1), one(0.0), one(0.0), TOKEN, kl_coef=0.1, estimator="k4")
-    with pytest.raises(ValueError, match="per: expected 'token' or 'sequence', got 'row'"):
+    with pytest.raises(ValueError, match="per: expected 'token', 'response' or 'sequence', got 'row'"):
         ppo_policy_loss(one(0.0), one(0.0), one(0.0), TOKEN, per="row")
     with pytest.raises(ValueError, match=r"scores: expected shape \[1\], got \[2\]"):
         shaped_rewards(jnp.zeros(2), one(0.0), one(0.0), TOKEN, kl_coef=0.1)

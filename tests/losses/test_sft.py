@@ -21,8 +21,9 @@ def test_tokens_weigh_alike_whatever_the_lengths():
     mask = np.array([[True, False, False], [True, True, True]])
     assert sft_loss(logps, mask)[0].value == pytest.approx((1 + 6) / 4)
     assert sft_loss(logps, mask, per="sequence")[0].value == pytest.approx((1 + 6) / 2)
+    assert sft_loss(logps, mask, per="response")[0].value == pytest.approx((1 + 6 / 3) / 2)
 
 
 def test_unknown_per_is_refused():
-    with pytest.raises(ValueError, match="per: expected 'token' or 'sequence', got 'row'"):
+    with pytest.raises(ValueError, match="per: expected 'token', 'response' or 'sequence', got 'row'"):
         sft_loss(np.zeros((1, 2), np.float32), np.ones((1, 2), bool), per="row")

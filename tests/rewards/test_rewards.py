@@ -5,7 +5,6 @@ import pytest
 
 from prefjax import models, rewards
 from prefjax.errors import ConfigError, DataError
-from prefjax.resolve import terms
 from prefjax.types import Sequences
 from prefjax.worlds import desk
 
@@ -36,13 +35,6 @@ def test_a_sum_of_parts_each_by_itself():
     np.testing.assert_allclose(parts["length"], [1, 2 / 3], rtol=1e-6)
     np.testing.assert_allclose(parts["length2"], [0.5, 1], rtol=1e-6)
     np.testing.assert_allclose(total, 0.5 * parts["length"] - parts["length2"], rtol=1e-6)
-
-
-def test_terms_of_a_sum():
-    assert terms("a()") == [(1.0, "a()")]
-    assert terms("a(k=1) + 0.5 * b() - 2 * c()") == [(1.0, "a(k=1)"), (0.5, "b()"), (-2.0, "c()")]
-    assert terms("mine.module:a(k=1)") == [(1.0, "mine.module:a(k=1)")]
-    assert terms("a() + 0.5 * 'mine.module:b(k=1)'") == [(1.0, "a()"), (0.5, "mine.module:b(k=1)")]
 
 
 def test_ensembles():
