@@ -1,0 +1,116 @@
+"""A sweep of DPO over beta and seeds as one program, as runs after each other in one process, and as processes.
+
+python benchmarks/sweep.py [--runs 16] [--steps 40] [--out FILE]
+
+All three train the same configs of the desk world, without evaluations, from one model, with a compilation cache
+of their own. Prints JSON lines: seconds in all, start and compilation included, and the peak memory of a process.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BETAS = (0.05, 0.1, 0.5, 1.0)
+LOOP = """
+import sys
+from pathlib import Path
+from prefjax import host
+host.keep_memory()
+from prefjax import sweep
+from prefjax.cli.train import parsed
+from prefjax.train import train
+config, _ = parsed(sys.argv[2:])
+axes = [sweep.axis(text) for text in AXES]
+for run in sweep.runs(config, axes):
+    train(run.config, Path(sys.argv[1]) / run.name)
+print("peak", host.resident()[1])
+"""
+ONE = """
+import sys
+from prefjax import host
+from prefjax.cli import main
+code = main(sys.argv[1:])
+print("peak", host.resident()[1])
+sys.exit(code)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--ways", nargs="+", default=["one program", "one process", "processes"])
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    axes = [f"loss.beta={','.join(map(str, BETAS))}", f"seed=0..{options.runs // len(BETAS) - 1}"]
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        words = ["--config=configs/dpo.py", f"--config.model={start(base)}", f"--config.steps={options.steps}"]
+        words += ["--config.log_every=20", "--config.evals={}", "--config.batch_size=16"]
+        for way in options.ways:
+            began = time.perf_counter()
+            peak = WAYS[way](base / way.replace(" ", "_"), words, axes)
+            seconds = time.perf_counter() - began
+            rows.append({"way": way, "runs": options.runs, "steps": options.steps, "seconds": round(seconds, 1)})
+            rows[-1] |= {"peak_mib": round(peak / 2**20)}
+            print(json.dumps(rows[-1]), flush=True)
+    if options.out:
+        options.out.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def one_program(folder: Path, words: list[str], axes: list[str]) -> float:
+    flags = [f"--axis={axis}" for axis in axes]
+    return peak(run(folder, "-c", ONE, "sweep", *words, *flags, f"--workdir={folder}"))
+
+
+def one_process(folder: Path, words: list[str], axes: list[str]) -> float:
+    return peak(run(folder, "-c", LOOP.replace("AXES", repr(axes)), str(folder), *words))
+
+
+def processes(folder: Path, words: list[str], axes: list[str]) -> float:
+    from prefjax import sweep
+    from prefjax.cli.train import parsed
+
+    found = sweep.runs(parsed(words)[0], [sweep.axis(text) for text in axes])
+    own = [[f"--config.{path}={value}" for path, value in one.changes.items() if path == "seed"] for one in found]
+    own = [[*flags, f"--config.loss={one.config.loss}"] for flags, one in zip(own, found, strict=True)]
+    told = [run(folder, "-c", ONE, "train", *words, *o, f"--workdir={folder / str(i)}") for i, o in enumerate(own)]
+    return max(map(peak, told))
+
+
+WAYS = {"one program": one_program, "one process": one_process, "processes": processes}
+
+
+def start(folder: Path) -> str:
+    """The SFT model's shape, with random weights."""
+    code = (
+        "from configs.sft import get_config\nfrom prefjax.train import train\n"
+        f"c = get_config()\nc.steps, c.evals = 1, {{}}\ntrain(c, {str(folder / 'start')!r})\n"
+    )
+    run(folder, "-c", code)
+    return str(folder / "start")
+
+
+def run(folder: Path, *argv: str) -> str:
+    """What a process prints, with a compilation cache that the runs of a way share."""
+    env = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    env |= {"JAX_COMPILATION_CACHE_DIR": f"{folder}-cache", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    done = subprocess.run([sys.executable, *argv], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def peak(told: str) -> float:
+    return float(told.rsplit("peak ", 1)[1])
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    main()
