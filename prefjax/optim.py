@@ -25,6 +25,7 @@ LossFn = Callable[[Params, Frozen, Hparams, Any, jax.Array], tuple[Mean, dict[st
 _WITHOUT = {  # column of pairs or rankings -> the rows without it
     "margin": "margin_per_grade=0.0",
     "target": "soft=False",
+    "grade": "grades=False",
     "ranks": "expand_rankings=True",
 }
 
@@ -62,6 +63,12 @@ def loss_of(config: Any, name: str = "loss") -> Callable[..., tuple[Mean, dict[s
     """
     terms = mixture(config[name], "prefjax.losses")
     weighs(config, name)
+    for term in terms:
+        if hasattr(term.call.function, "spans_batch") and (config.optim.accumulate > 1 or config.parallel == "pmap"):
+            raise ConfigError(
+                f"config.{name} {term.call.text!r} compares rows with the rest of their batch: config.optim.accumulate "
+                "should be 1 and config.parallel 'jit'"
+            )
 
     def loss(hparams, batch, **arrays):
         numbers = keywords(hparams, name)

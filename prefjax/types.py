@@ -50,6 +50,7 @@ class Pairs(NamedTuple):
     ref_logps: jax.Array | None = None  # [B, 2, T], nats
     margin: jax.Array | None = None  # [B], in units of reward
     target: jax.Array | None = None  # [B], probability that candidate 0 wins
+    grade: jax.Array | None = None  # [B] float32, whole numbers -3..3, positive where candidate 0 is better
 
 
 class Rankings(NamedTuple):

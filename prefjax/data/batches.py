@@ -101,6 +101,7 @@ def _collate(rows: Rows, indices: np.ndarray, plan: _Plan) -> Batch:
             ref_logps=ref_logps,
             margin=None if rows.margin is None else rows.margin[indices],
             target=None if rows.target is None else rows.target[indices],
+            grade=None if rows.grade is None else rows.grade[indices],
         )
     if rows.responses == 1:
         return Demos(sequences, weight)

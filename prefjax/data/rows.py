@@ -37,6 +37,7 @@ class Rows(NamedTuple):
     records: np.ndarray  # [rows] int32, the index of the record each row came from
     target: np.ndarray | None = None  # [rows] float32, probability that candidate 0 wins; None where it is always 1
     margin: np.ndarray | None = None  # [rows] float32, in units of reward; None where it is always 0
+    grade: np.ndarray | None = None  # [rows] float32, -3..3, positive where candidate 0 is better; where asked for
     ranks: np.ndarray | None = None  # [rows, K] int32, of rankings: 0 best, -1 where a row has no such response
     prompts: Any = None  # [rows] uint64, what `prompt_key` makes of the prompt
     ref_logps: np.ndarray | None = None  # [all tokens] float32, nats, of the reference; 0 at the tokens of prompts
@@ -62,6 +63,7 @@ def pairs(
     *,
     soft: bool = True,
     margin_per_grade: float = 0.0,
+    grades: bool = False,
     expand_rankings: bool = False,
 ) -> tuple[Rows, Counts]:
     """Preference pairs as rows.
@@ -74,6 +76,7 @@ def pairs(
       soft: targets from `votes`, (for chosen + ties / 2) / all, else from the sign of `grade`: 1, 1/2 for a tie, 0.
         Without it candidate 0 always wins.
       margin_per_grade: if not 0, the margin of a pair is its grade (0 without one) times this, in units of reward.
+      grades: keeps the grade of each pair as a column, for `ordinal_loss`, in place of its target; all must have one.
       expand_rankings: makes of a ranking every pair of answers of different rank.
 
     Returns:
@@ -88,13 +91,15 @@ def pairs(
             _require(record, index, "pairs", *(("prompt",) if "ranking" in record else NEEDED["pairs"]))
             if "ranking" in record and not expand_rankings:
                 raise ConfigError(f"record {index} is a ranking: expand_rankings=True makes pairs of it")
-            target = _target(record) if soft else 1.0
-            margin = record.get("grade", 0) * margin_per_grade
+            if grades:
+                _require(record, index, "pairs", "grade")
+            target = _target(record) if soft and not grades else 1.0
+            label = target, record.get("grade", 0) * margin_per_grade, record["grade"] if grades else 0
             for chosen, rejected in ranked_pairs(record["ranking"]) if "ranking" in record else [_sides(record)]:
                 first, second = (_encode(tokenizer, index, record["prompt"], side) for side in (chosen, rejected))
                 if first.response == second.response:
                     rows.count(TWINS)
-                elif rows.add(index, record, first.prompt, first.response, second.response, label=(target, margin)):
+                elif rows.add(index, record, first.prompt, first.response, second.response, label=label):
                     rows.count(APART, first.apart + second.apart)
         return rows.build()
 
@@ -195,7 +200,15 @@ class _Builder(ExitStack):
         super().__init__()
         self.max_length = max_length
         self.counts: Counts = {}
-        codes = {"tokens": "i", "offsets": "q", "records": "i", "target": "f", "margin": "f", "prompts": "Q"}
+        codes = {
+            "tokens": "i",
+            "offsets": "q",
+            "records": "i",
+            "target": "f",
+            "margin": "f",
+            "grade": "f",
+            "prompts": "Q",
+        }
         codes |= {"sizes": "i", "ranks": "i"}
         self.columns = {name: self.enter_context(closing(Column(code))) for name, code in codes.items()}
         self.written = 0  # tokens
@@ -210,10 +223,10 @@ class _Builder(ExitStack):
         record: Record,
         prompt: list[int],
         *responses: list[int],
-        label: tuple[float, float] = (1.0, 0.0),
+        label: tuple[float, float, int] = (1.0, 0.0, 0),
         ranks: tuple[int, ...] = (),
     ) -> bool:
-        """Keeps a row, with its target and margin or its ranks, if it fits in `max_length`, and counts it if not."""
+        """Keeps a row, with its label or its ranks, if it fits in `max_length`, and counts it if not."""
         if len(prompt) + bool(responses) > self.max_length:
             self.count(PROMPT_FILLS)
             return False
@@ -225,8 +238,8 @@ class _Builder(ExitStack):
         self.written = offsets[-1]
         for part in parts:
             self.columns["tokens"].extend(part)
-        values = {"records": index, "target": label[0], "margin": label[1], "prompts": prompt_key(record)}
-        values |= {"sizes": len(responses)}
+        values = {"records": index, "target": label[0], "margin": label[1], "grade": label[2]}
+        values |= {"prompts": prompt_key(record), "sizes": len(responses)}
         for name, value in values.items():
             self.columns[name].extend((value,))
         self.columns["offsets"].extend(offsets)
@@ -250,9 +263,10 @@ class _Builder(ExitStack):
             places = _counted(firsts, most)
             lacked = places >= (firsts + sizes)[:, None]
             arrays["ranks"] = np.where(lacked, -1, ranks[np.minimum(places, len(ranks) - 1)]).astype(np.int32)
-        target, margin = arrays.pop("target"), arrays.pop("margin")
-        soft, apart = not (target == 1).all(), margin.any()
-        return Rows(**arrays, target=target if soft else None, margin=margin if apart else None), self.counts
+        for name, absent in (("target", 1), ("margin", 0), ("grade", 0)):
+            if (arrays[name] == absent).all():
+                del arrays[name]
+        return Rows(**arrays), self.counts
 
 
 def _counted(firsts: np.ndarray, count: int) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Pure loss functions on jax arrays, one family a file: `from prefjax.losses import dpo_loss`.
 
 Every public function named `*_loss` in a file of this folder is exported: a new loss is a new file. Arrays come first
-(policy, reference, mask), hyper-parameters are keyword-only; `margin`, `target` and `where` are keyword arrays `[B]`.
-Each returns `(Mean, {name: Mean})`, in float32: the loss as a scalar that remembers its weight, and its metrics.
+(policy, reference, mask), hyper-parameters are keyword-only; `margin`, `target`, `grade`, `ranks` and `where` are
+keyword arrays, a row of which is one of the batch. Each returns `(Mean, {name: Mean})`, in float32: the loss as a
+scalar that remembers its weight, and its metrics.
 """
 
 import importlib

@@ -83,7 +83,7 @@ def plackett_luce_dpo_loss(
 ) -> tuple[Mean, dict[str, Mean]]:
     """DPO on rankings: `plackett_luce_loss` on the implicit rewards beta log(policy(y_i | x) / reference(y_i | x)).
 
-    Rafailov et al. 2023, equation 20 (https://arxiv.org/abs/2305.18290). Of two candidates it is `dpo_loss`.
+    Rafailov et al. 2023, appendix A.3 (https://arxiv.org/abs/2305.18290). Of two candidates it is `dpo_loss`.
 
     Args:
       logps: `[B, N, T]`, nats, of the policy.

@@ -16,7 +16,7 @@ def sft_loss(
       logps: `[B, T]`, nats.
       mask: `[B, T]` bool: the response tokens.
       per: "token" weighs every token alike (the cross-entropy of language models); "response" every response, by the
-        mean over its tokens, as in the term that Pang et al. 2024, equation 2, add to DPO
+        mean over its tokens, as in the term that Pang et al. 2024 add to DPO
         (https://arxiv.org/abs/2404.19733); "sequence" every response, by the sum.
       where: `[B]` bool, the rows that count.
 

@@ -74,6 +74,11 @@ def test_votes_and_grades_become_targets():
     assert rows.pairs(records, TOK, 8, soft=False)[0].target is None
     built, _ = rows.pairs(records, TOK, 8, margin_per_grade=0.5)
     np.testing.assert_array_equal(built.margin, np.float32([0, 0, -1, 0, 1.5]))
+    assert built.grade is None
+    built, _ = rows.pairs([records[1], records[2], records[4]], TOK, 8, grades=True)
+    assert built.target is None and built.grade.tolist() == [0, -2, 3]
+    with pytest.raises(DataError, match=r"pairs\(\): record 0 has no 'grade'"):
+        rows.pairs(records, TOK, 8, grades=True)
 
 
 def test_rankings_become_pairs_only_on_request():

@@ -47,9 +47,8 @@ def make_case(name: str, **knobs) -> Case:
     for kind, shape in (("rewards", (ROWS, 2)), ("pairs", (ROWS, 2, TOKENS)), ("rows", (ROWS, TOKENS))):
         lengths = rng.integers(2, TOKENS + 1, shape[:-1])
         draw = lambda k, shape=shape: rng.uniform(-3, -0.2, shape) if "logps" in k else rng.normal(-1, 1, shape)
-        arrays = {k: draw(k).astype(np.float32) for k in wanted if k != "mask"}
-        if "mask" in wanted:
-            arrays["mask"] = np.arange(TOKENS) < lengths[..., None]
+        arrays = {k: draw(k).astype(np.float32) for k in wanted if "mask" not in k}
+        arrays |= {k: np.arange(TOKENS) < lengths[..., None] for k in wanted if "mask" in k}
         try:
             loss(**arrays)
         except ValueError:
@@ -58,14 +57,35 @@ def make_case(name: str, **knobs) -> Case:
     raise AssertionError(f"no inputs fit {name}")
 
 
-HELD = ("wpo_loss",)  # the weights of pairs have no gradient
+HELD = ("wpo_loss", "kto_loss", "bco_unpaired_loss")  # weights, or a statistic of the batch, have no gradient
 CASES = {name: make_case(name) for name in losses.__all__}
 CASES |= {f"{name}-sequence": make_case(name, per="sequence") for name in CASES if "per" in parameters(name)}
+
+
+SPAN_BATCH = ["aot_loss", "bco_unpaired_loss", "kto_loss"]  # no sums over rows
 
 
 @pytest.fixture(params=CASES)
 def case(request) -> Case:
     return CASES[request.param]
+
+
+@pytest.fixture(params=[name for name in CASES if name not in SPAN_BATCH])
+def additive(request) -> Case:
+    return CASES[request.param]
+
+
+def test_losses_whose_parts_do_not_add_up_are_marked():
+    assert [name for name in losses.__all__ if hasattr(getattr(losses, name), "spans_batch")] == SPAN_BATCH
+    for name in SPAN_BATCH:
+        case, target = CASES[name], {"target": np.float32([0, 1] * (ROWS // 2))}
+        knobs = target if "target" in parameters(name) else {}
+        loss = lambda i, n, case=case, knobs=knobs: case(
+            **{k: v[i::n] for k, v in (case.arrays | knobs).items() if k in knobs},
+            arrays={k: v[i::n] for k, v in case.arrays.items()},
+        )[0]
+        apart, whole = sum(loss(i, 4).total for i in range(4)), loss(0, 1).total
+        assert abs(apart - whole) > 1e-3 * abs(whole), name
 
 
 def same(a, b, rtol=1e-6):
@@ -82,13 +102,15 @@ def test_vmap_over_runs_is_a_loop(case):
     same(jax.vmap(case.__call__)(stacked), jax.tree.map(lambda *x: jnp.stack(x), *loop))
 
 
-def test_pmap_over_eight_devices_is_one(case):
+def test_pmap_over_eight_devices_is_one(additive):
+    case = additive
     parts = jax.tree.map(lambda x: x.reshape(8, -1, *x.shape[1:]), case.arrays)
     summed = jax.pmap(lambda arrays: jax.lax.psum(case(arrays), "data"), axis_name="data")(parts)
     same(jax.tree.map(lambda x: np.asarray(x)[0], summed), case(), rtol=1e-5)
 
 
-def test_four_microbatches_are_one(case):
+def test_four_microbatches_are_one(additive):
+    case = additive
     parts = [case({k: v[i::4] for k, v in case.arrays.items()}) for i in range(4)]
     whole = merge(merge(parts[0], parts[1]), merge(parts[2], parts[3]))
     same(whole, case(), rtol=1e-5)
