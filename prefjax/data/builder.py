@@ -1,0 +1,130 @@
+"""Rows of token ids in flat arrays, and what collects them: columns on disk, and counts."""
+
+from contextlib import ExitStack, closing
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from prefjax.data.columns import Column
+from prefjax.data.prompts import prompt_key
+from prefjax.data.records import Record
+from prefjax.errors import DataError
+
+PROMPT_FILLS = "dropped: prompt fills max_length"
+TOO_LONG = "dropped: longer than max_length"
+
+Counts = dict[str, int]  # what happened to the records, for the record of a run
+
+
+class Rows(NamedTuple):
+    """Token rows one after the other. A row is its prompt and then its K responses: 2 of a pair, 1 of a demonstration,
+    as many as the longest ranking has, of which shorter ones lack the last: those parts are empty.
+
+    Part j of row i is `tokens[offsets[i, j] : offsets[i, j + 1]]`: a prompt is stored once, whatever follows it.
+    The arrays map files, so that millions of rows take no memory.
+    """
+
+    tokens: np.ndarray  # [all tokens] int32
+    offsets: np.ndarray  # [rows, K + 2] int64
+    records: np.ndarray  # [rows] int32, the index of the record each row came from
+    target: np.ndarray | None = None  # [rows] float32, probability that candidate 0 wins; None where it is always 1
+    margin: np.ndarray | None = None  # [rows] float32, in units of reward; None where it is always 0
+    grade: np.ndarray | None = None  # [rows] float32, -3..3, positive where candidate 0 is better; where asked for
+    ranks: np.ndarray | None = None  # [rows, K] int32, of rankings: 0 best, -1 where a row has no such response
+    prompts: Any = None  # [rows] uint64, what `prompt_key` makes of the prompt
+    ref_logps: np.ndarray | None = None  # [all tokens] float32, nats, of the reference; 0 at the tokens of prompts
+
+    @property
+    def size(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def responses(self) -> int:
+        """K: 2 of pairs, 1 of demonstrations, 0 of prompts, the most that a ranking has."""
+        return self.offsets.shape[1] - 2
+
+    def part(self, row: int, j: int) -> np.ndarray:
+        """Tokens of a row's prompt (j = 0) or of its j-th response."""
+        return self.tokens[self.offsets[row, j] : self.offsets[row, j + 1]]
+
+
+class Builder(ExitStack):
+    """Collects rows in columns on disk, and counts."""
+
+    def __init__(self, max_length: int):
+        super().__init__()
+        self.max_length = max_length
+        self.counts: Counts = {}
+        codes = {
+            "tokens": "i",
+            "offsets": "q",
+            "records": "i",
+            "target": "f",
+            "margin": "f",
+            "grade": "f",
+            "prompts": "Q",
+        }
+        codes |= {"sizes": "i", "ranks": "i"}
+        self.columns = {name: self.enter_context(closing(Column(code))) for name, code in codes.items()}
+        self.written = 0  # tokens
+
+    def count(self, what: str, n: int = 1) -> None:
+        if n:
+            self.counts[what] = self.counts.get(what, 0) + n
+
+    def add(
+        self,
+        index: int,
+        record: Record,
+        prompt: list[int],
+        *responses: list[int],
+        label: tuple[float, float, int] = (1.0, 0.0, 0),
+        ranks: tuple[int, ...] = (),
+    ) -> bool:
+        """Keeps a row, with its label or its ranks, if it fits in `max_length`, and counts it if not."""
+        if len(prompt) + bool(responses) > self.max_length:
+            self.count(PROMPT_FILLS)
+            return False
+        if len(prompt) + max(map(len, responses), default=0) > self.max_length:
+            self.count(TOO_LONG)
+            return False
+        parts = (prompt, *responses)
+        offsets = [*accumulate(map(len, parts), initial=self.written)]
+        self.written = offsets[-1]
+        for part in parts:
+            self.columns["tokens"].extend(part)
+        values = {"records": index, "target": label[0], "margin": label[1], "grade": label[2]}
+        values |= {"prompts": prompt_key(record), "sizes": len(responses)}
+        for name, value in values.items():
+            self.columns[name].extend((value,))
+        self.columns["offsets"].extend(offsets)
+        self.columns["ranks"].extend(ranks)
+        self.count("rows")
+        return True
+
+    def build(self) -> tuple[Rows, Counts]:
+        if "rows" not in self.counts:
+            raise DataError(f"no usable rows with max_length={self.max_length}: {self.counts or 'no records'}")
+        arrays = {name: column.array() for name, column in self.columns.items()}
+        sizes, ranks = arrays.pop("sizes"), arrays.pop("ranks")
+        most = int(sizes.max())
+        if (sizes == most).all():
+            arrays["offsets"] = arrays["offsets"].reshape(-1, most + 2)
+        else:  # what a row lacks are empty parts at its end
+            ends = np.cumsum(sizes + 2) - 1
+            arrays["offsets"] = arrays["offsets"][np.minimum(_counted(ends - sizes - 1, most + 2), ends[:, None])]
+        if len(ranks):
+            firsts = np.cumsum(sizes) - sizes
+            places = _counted(firsts, most)
+            lacked = places >= (firsts + sizes)[:, None]
+            arrays["ranks"] = np.where(lacked, -1, ranks[np.minimum(places, len(ranks) - 1)]).astype(np.int32)
+        for name, absent in (("target", 1), ("margin", 0), ("grade", 0)):
+            if (arrays[name] == absent).all():
+                del arrays[name]
+        return Rows(**arrays), self.counts
+
+
+def _counted(firsts: np.ndarray, count: int) -> np.ndarray:
+    """Rows of `count` whole numbers, from each of `firsts` on."""
+    return firsts[:, None] + np.arange(count)
