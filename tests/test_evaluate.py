@@ -38,7 +38,7 @@ def test_the_evaluations_of_the_run_are_found_again(workdir, capsys):
     before = contents(workdir)
     assert main(["eval", f"--workdir={workdir}"]) == 0
     told = capsys.readouterr().out
-    assert "Step 2" in told and "unsafe_refusal" in told and "2.json, as they were" in told
+    assert "Step 2" in told and "benign_refusal" in told and "2.json, as they were" in told
     assert contents(workdir) == before
     assert main(["eval", f"--workdir={workdir}", f"--out={workdir}/other.json"]) == 0
     other = json.loads((workdir / "other.json").read_text())

@@ -143,7 +143,8 @@ def test_four_kills_leave_no_trace(runs, kind, tmp_path):
     assert during_saves is not None and during_saves >= 2
     whole = _whole(runs, kind)
     assert _record(workdir) == whole
-    assert ("alarms.jsonl" in whole) == (kind in ("sft", "ppo")) and "eval/12.json" in whole
+    assert "eval/12.json" in whole
+    assert kind != "ppo" or len(whole["alarms.jsonl"].splitlines()) > 1
 
 
 @pytest.mark.slow
