@@ -66,7 +66,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["prefjax", "prefjax.*"]),
-    package_data={"prefjax.label": ["page.*"]},
+    package_data={"prefjax.label": ["page.*"], "prefjax.report": ["page.*"]},
     python_requires=">=3.11",
     install_requires=CORE,
     extras_require=EXTRAS,

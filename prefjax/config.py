@@ -5,6 +5,8 @@ all else are plain leaves. Floats under `optim`, `rollout` and `rl` and the numb
 `optim.tx` and `optim.schedule` are traced.
 """
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -199,6 +201,15 @@ def _validate_budget(config: ConfigDict) -> None:
             f"{told}config.checkpoint_every is {config.checkpoint_every}; it should be a multiple of config.eval_every "
             f"= {config.eval_every}, so that each checkpoint is known to be inside the budget, or not"
         )
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mapping -> {"a.b": leaf}, as JSON reads it back."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        inner = isinstance(value, Mapping)
+        flat |= flatten(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": json.loads(json.dumps(value))}
+    return flat
 
 
 def _require(holds: bool, name: str, value: object, wanted: str) -> None:

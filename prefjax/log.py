@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from prefjax import __version__
+from prefjax.config import flatten
 from prefjax.errors import ConfigError, DiskError, NonFiniteError
 from prefjax.files import redact, write, write_json, writing
 from prefjax.metrics import Mean, merge
@@ -268,12 +269,3 @@ def _agree(path: Path, config: Mapping[str, Any]) -> None:
     if changed:
         diff = "\n".join(f"  {k}: {old.get(k)!r} there, {new.get(k)!r} asked for" for k in changed)
         raise ConfigError(f"{path.parent} holds a run with other settings; use another workdir, or mend\n{diff}")
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mapping -> {"a.b": leaf}, as JSON reads it back."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        inner = isinstance(value, Mapping)
-        flat |= flatten(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": json.loads(json.dumps(value))}
-    return flat

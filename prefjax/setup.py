@@ -45,7 +45,8 @@ def setup(
     rows, counts = load.load(config.data.train, config.data.rows, tokenizer, config.data.max_length)
     algorithm = resolve(config.algorithm, "prefjax.algorithms").function(config, nets)
     reference.check(config, nets)
-    facts: dict[str, Any] = {"data": counts, "tokenizer": tokenizer.digest, "frozen": dict(frozen)}
+    facts: dict[str, Any] = {"data": counts, "tokens": len(rows.tokens), "tokenizer": tokenizer.digest}
+    facts["frozen"] = dict(frozen)
     values = {name: values for name, (_, values) in loaded.items()}
     waiting = {"reference": jax.device_get(values.pop("reference"))} if config.reference != "frozen" else {}
     if config.reference == "cached":

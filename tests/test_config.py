@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 
-from prefjax.config import base, hparams, numbers, validate
+from prefjax.config import base, flatten, hparams, numbers, validate
 from prefjax.errors import ConfigError
 
 
@@ -46,3 +46,7 @@ def test_hparams_are_the_numbers_as_float32_scalars():
     scalars = hparams(base())
     assert scalars == {path: jnp.float32(number) for path, number in numbers(base()).items()}
     assert {(str(x.dtype), x.shape) for x in scalars.values()} == {("float32", ())}
+
+
+def test_flatten():
+    assert flatten({"a": {"b": 1, "c": (1, 2)}, "d": "x"}) == {"a.b": 1, "a.c": [1, 2], "d": "x"}

@@ -32,7 +32,7 @@ FLOORS = [
         "log",
     ),
     ("algorithms", "evals", "reference", "alarms", "budget", "label", "audit"),
-    ("setup", "train", "together", "sweep", "plan", "commands", "evaluate"),
+    ("setup", "train", "together", "sweep", "plan", "commands", "evaluate", "report", "gate"),
     ("cli", "__main__"),
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -7,7 +7,7 @@ import pytest
 
 from prefjax.config import base
 from prefjax.errors import ConfigError, NonFiniteError, PrefjaxError
-from prefjax.log import Meter, Record, flatten
+from prefjax.log import Meter, Record
 from prefjax.metrics import Mean
 
 
@@ -156,7 +156,3 @@ def test_secrets_are_left_out(text, tmp_path, monkeypatch):
     written = "".join(path.read_text() for path in tmp_path.iterdir())
     assert "REDACTED" in written
     assert SECRET not in written
-
-
-def test_flatten():
-    assert flatten({"a": {"b": 1, "c": (1, 2)}, "d": "x"}) == {"a.b": 1, "a.c": [1, 2], "d": "x"}

@@ -22,6 +22,8 @@ COMMANDS = {  # name: what it does, and its flags as they are mostly given
     "pairs": ("from a model itself", "--model=REF --source=CALL --label=REF_OR_CALL --out=FILE"),
     "normalize": ("a reward model", "--reward=REF --model=REF --source=CALL"),
     "export": ("to a Hugging Face folder", "--model=REF --out=DIR"),
+    "report": ("a page of runs", "WORKDIR [WORKDIR ...] [--out=DIR] [--table=md|latex] [--best_of_n=FILE]"),
+    "gate": ("ship, hold or roll back", "WORKDIR --baseline=WORKDIR [--rules=FILE]"),
     "check": ("judge the form of a file", "FILE [--layout=demos] [--field prompt=request] [--tokenizer=REF]"),
     "label": ("people judge, on a local page", "PAIRS --guideline=FILE --annotator=NAME --out=FILE [--scale=graded]"),
     "audit": ("what the pairs encode", "PAIRS [--eval PAIRS] [--reward=REF] [--tokenizer=REF] [--out=audit.json]"),

@@ -1,0 +1,50 @@
+"""The report of a run or of several, from their workdirs alone: no model, no jax.
+
+    runs -> groups (of seeds) -> charts, slices, texts, verdict -> page (svg), png, table
+
+Reading is in `runs`; all else are functions of what it returns.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefjax.files import write, writing
+from prefjax.report import runs
+from prefjax.report.groups import Group, group
+
+
+def read(workdirs: Sequence[str | Path]) -> list[Group]:
+    """The runs of the workdirs, those that differ in their seeds together; raises as `runs.read` does."""
+    bins = max(60, 400 // max(len(workdirs) // 2, 1))
+    return group([runs.read(path, bins) for path in workdirs])
+
+
+def save(groups: Sequence[Group], out: str | Path, best_of_n: Sequence[str | Path] = ()) -> list[Path]:
+    """Writes report.html and report.png into a folder.
+
+    Args:
+      groups: of `read`.
+      out: the folder, made if missing.
+      best_of_n: files that `prefjax best-of-n --out` wrote, for the frontier.
+
+    Returns:
+      What was written; without matplotlib that is the page alone.
+
+    Raises:
+      DataError: a file of best-of-n is damaged.
+      DiskError: a file cannot be written.
+    """
+    from prefjax.report import charts, frontier, page, png, verdict
+
+    out, points = Path(out), [runs.best_of_n(path) for path in best_of_n]
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    write(out / "report.html", page.page(groups, points))
+    signals = charts.signals(groups)
+    title = verdict.verdict(groups[0]).sentence if len(groups) == 1 else f"{len(groups)} settings"
+    try:
+        front = frontier.frontier(groups, points)
+        png.save(out / "report.png", title, signals, front, page.steps([*signals, *charts.training(groups)]))
+    except ImportError:
+        return [out / "report.html"]
+    return [out / "report.html", out / "report.png"]

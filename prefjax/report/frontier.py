@@ -1,0 +1,102 @@
+"""Reward against the distance to the reference, as in Gao et al. 2023 (https://arxiv.org/abs/2210.10760)."""
+
+from collections.abc import Sequence
+
+from prefjax.report.charts import SHOWN, Chart, Line
+from prefjax.report.groups import Group
+from prefjax.report.metrics import known
+from prefjax.report.runs import Estimate
+from prefjax.report.verdict import budget, distance
+
+BestOfN = tuple[float, float, float | None, int]  # KL in nats at most, proxy, gold or None, n
+WAYS = (("gold", "gold reward"), ("win_rate", "win rate"), ("reward", "proxy reward (no gold was measured)"))
+
+
+def frontier(groups: Sequence[Group], best_of_n: Sequence[BestOfN] = ()) -> Chart | None:
+    """The reward that counts against the square root of the KL; None where there are fewer than three points.
+
+    Args:
+      groups: a curve each, a point an evaluation; of several seeds the means, with a band of the interval of the gold.
+      best_of_n: points beside them.
+    """
+    metric, words = next((way for way in WAYS if any(group.track(way[0]) for group in groups)), ("reward", "reward"))
+    limits = {limit for group in groups for run in group.runs if (limit := budget(run, "kl"))}
+    limit = limits.pop() if len(limits) == 1 else None
+    lines: list[Line] = []
+    best: tuple[float, float, str] | None = None
+    for colour, group in enumerate(groups):
+        points = _points(group, metric)
+        lines += _curves(group, metric, points, colour % SHOWN, group.label if len(groups) > 1 else words)
+        inside = [(e.mean, x, step) for step, x, e in points if limit is None or x * x <= limit]
+        if inside and (best is None or max(inside)[0] > best[1]):
+            y, x, step = max(inside)
+            name = f": {group.label}," if len(groups) > 1 else ":"
+            best = x, y, f"best{' within the budget' if limit else ''}{name} step {step}"
+    lines += _best_of_n(sorted(best_of_n), metric)
+    if sum(len(line.x) for line in lines if line.kind == "measured") < 3:
+        return None
+    notes = ["A point is an evaluation."]
+    if metric == "gold":
+        notes.append("Faint and dashed: the proxy, which is what was trained on.")
+    if best_of_n:
+        notes.append("Best of n stands at its bound log n − (n−1)/n, which its KL does not exceed.")
+    return Chart(
+        key="frontier",
+        title=f"{words[:1].upper()}{words[1:]} against the distance to the reference",
+        unit="",
+        lines=lines,
+        x_label="√KL to the reference (nats)",
+        percent=known(metric).share,
+        walls=[(limit**0.5, f"budget {limit:g}", "budget")] if limit else [],
+        star=best,
+        note=" ".join(notes),
+    )
+
+
+def _points(group: Group, metric: str) -> list[tuple[int, float, Estimate]]:
+    """(step, root of the KL, metric) at the evaluations that have both."""
+    kl = dict(distance(group))
+    return [(step, max(kl[step].mean, 0.0) ** 0.5, e) for step, e in group.track(metric) if step in kl]
+
+
+def _curves(
+    group: Group, metric: str, points: Sequence[tuple[int, float, Estimate]], colour: int, label: str
+) -> list[Line]:
+    """The curve of a group with its band, and that of its proxy."""
+    lines = []
+    if points:
+        ends = [(e.low, e.high) for _, _, e in points]
+        told = all(low is not None for low, _ in ends)
+        low, high = zip(*ends, strict=True) if told else (None, None)
+        x, y = [x for _, x, _ in points], [e.mean for _, _, e in points]
+        lines.append(Line(label, "measured", x, y, low, high, colour=colour))
+    if metric == "gold" and (proxy := _points(group, "reward")):
+        x, y = [x for _, x, _ in proxy], [e.mean for _, _, e in proxy]
+        lines.append(
+            Line(
+                f"{label}, proxy" if label == group.label else "proxy",
+                "twin",
+                x,
+                y,
+                dashed=True,
+                colour=colour,
+                named=False,
+            )
+        )
+    return lines
+
+
+def _best_of_n(points: Sequence[BestOfN], metric: str) -> list[Line]:
+    """Best of n by what it is worth, and by the score it was chosen by."""
+    gold = [(kl**0.5, value) for kl, _, value, _ in points if value is not None and metric == "gold"]
+    proxy = [(kl**0.5, value) for kl, value, _, _ in points if metric in ("gold", "reward")]
+    lines = [
+        ("best of n", "measured" if metric == "gold" else "", gold),
+        ("best of n, proxy", "twin" if metric == "gold" else "measured", proxy),
+    ]
+    return [
+        Line(label, kind, [x for x, _ in found], [y for _, y in found], dashed=kind == "twin", colour=7, named=named)
+        for label, kind, found in lines
+        for named in (kind == "measured",)
+        if found
+    ]

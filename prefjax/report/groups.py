@@ -1,0 +1,86 @@
+"""Runs that differ in their seeds alone, together; and what tells the groups apart."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from prefjax.errors import ConfigError
+from prefjax.report.runs import Estimate, Run, but_for_the_seed
+from prefjax.resolve import is_call, parse
+
+
+class Group(NamedTuple):
+    """Runs of one setting."""
+
+    label: str
+    runs: list[Run]
+
+    def track(self, metric: str) -> list[tuple[int, Estimate]]:
+        """A metric over steps: of one run with its own intervals, of several as mean and interval over the runs."""
+        return over_runs([run.track(metric) for run in self.runs])
+
+
+def over_runs(tracks: Sequence[list[tuple[int, Estimate]]]) -> list[tuple[int, Estimate]]:
+    """The mean over runs at the steps that all of them have, with Student's 95 % interval over the runs.
+
+    Of runs that measured at different steps only what they share is drawn: else a mean would jump with who is in it.
+    """
+    tracks = [track for track in tracks if track]
+    if len(tracks) < 2:
+        return list(tracks[0]) if tracks else []
+    tables = [dict(track) for track in tracks]
+    shared = sorted(set.intersection(*(set(table) for table in tables)))
+    return [(step, mean([table[step].mean for table in tables])) for step in shared]
+
+
+def mean(values: Sequence[float]) -> Estimate:
+    """The mean of one number a run."""
+    center, n = float(np.mean(values)), len(values)
+    half = float(stats.t.ppf(0.975, n - 1) * stats.sem(values)) if n > 1 else float("nan")
+    return Estimate(center, center - half, center + half, n)
+
+
+def group(runs: Sequence[Run]) -> list[Group]:
+    """Groups in the order of their first runs, named by the settings that differ, or by their folders."""
+    together: list[tuple[dict[str, Any], list[Run]]] = []
+    for run in runs:
+        setting = but_for_the_seed(run)
+        home = next((members for other, members in together if other == setting and other), None)
+        home.append(run) if home is not None else together.append((setting, [run]))
+    labels = _labels([setting for setting, _ in together], [members for _, members in together])
+    return [Group(label, members) for label, (_, members) in zip(labels, together, strict=True)]
+
+
+def _labels(settings: Sequence[dict[str, Any]], members: Sequence[list[Run]]) -> list[str]:
+    """The settings that differ, if they are few and tell every group from every other; else the folders."""
+    spread = [_spread(setting) for setting in settings]
+    names = sorted({name for setting in spread for name in setting})
+    differ = [name for name in names if len({repr(setting.get(name)) for setting in spread}) > 1]
+    last = [name.rpartition(".")[2] for name in differ]
+    short = [name if last.count(end) > 1 else end for name, end in zip(differ, last, strict=True)]
+    labels = [
+        ", ".join(f"{word} {setting.get(name, 'none')}" for name, word in zip(differ, short, strict=True))
+        for setting in spread
+    ]
+    if len(settings) > 1 and 0 < len(differ) <= 3 and all(len(label) <= 36 for label in labels):
+        return labels
+    paths = [group[0].path.absolute() for group in members]
+    root = Path(os.path.commonpath(paths)) if len(paths) > 1 else paths[0].parent
+    folders = [str(path.relative_to(root)) for path in paths]
+    return folders if len(set(folders)) == len(folders) else [str(path) for path in paths]
+
+
+def _spread(setting: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the keywords of call strings apart: {"loss": "dpo_loss", "loss.beta": 0.1}."""
+    flat: dict[str, Any] = {}
+    for name, value in setting.items():
+        try:
+            function, keywords = parse(value) if isinstance(value, str) and is_call(value) else (value, {})
+        except ConfigError:
+            function, keywords = value, {}
+        flat |= {name: function} | {f"{name}.{key}": inner for key, inner in keywords.items()}
+    return flat

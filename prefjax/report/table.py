@@ -1,0 +1,83 @@
+"""The groups side by side: each metric at the end, with its interval, as HTML, Markdown or LaTeX."""
+
+from collections.abc import Sequence
+
+from prefjax.report.charts import track_of
+from prefjax.report.groups import Group
+from prefjax.report.html import Html, tag, text
+from prefjax.report.metrics import known, with_interval
+from prefjax.report.runs import Estimate
+from prefjax.report.verdict import distance
+
+COLUMNS = ("gold", "win_rate", "win_rate_lc", "reward", "kl", "length_ratio", "benign_refusal", "unsafe_refusal",
+           "factuality", "skill")  # fmt: skip
+CAPTION = "At the last evaluation, with 95 % intervals: over the seeds where there are several, else over prompts."
+
+
+def cells(groups: Sequence[Group]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows; a metric that no group has is left out."""
+    tracks = {name: [last(group, name) for group in groups] for name in COLUMNS}
+    shown = [name for name, found in tracks.items() if any(found)]
+    rows = []
+    for at, group in enumerate(groups):
+        values = [with_interval(name, e) if (e := tracks[name][at]) else "–" for name in shown]
+        rows.append([group.label, str(len(group.runs)), *values])
+    units = {"kl": "KL, nats"}
+    return ["run", "seeds", *(units.get(name, known(name).words) for name in shown)], rows
+
+
+def last(group: Group, name: str) -> Estimate | None:
+    """A metric at its last evaluation; the KL is the exact one where there is one."""
+    track = distance(group) if name == "kl" else track_of(group, name)
+    return track[-1][1] if track else None
+
+
+def markdown(groups: Sequence[Group]) -> str:
+    """A table of Markdown, and what it says."""
+    head, rows = cells(groups)
+    mend = lambda cell: cell.replace("|", "\\|")
+    lines = [head, ["---", *("---:" for _ in head[1:])], *([mend(c) for c in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{CAPTION}\n"
+
+
+def latex(groups: Sequence[Group]) -> str:
+    """A table of LaTeX with the rules of booktabs."""
+    head, rows = cells(groups)
+    special = {"\\": r"\textbackslash{}", "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{",
+               "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "−": "$-$"}  # fmt: skip
+    mend = lambda cell: "".join(special.get(letter, letter) for letter in cell)
+    line = lambda row: " & ".join(map(mend, row)) + r" \\"
+    body = [rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", r"\toprule", line(head), r"\midrule", *map(line, rows)]
+    return "\n".join([*body, r"\bottomrule", r"\end{tabular}", f"% {CAPTION}", ""])
+
+
+def html(groups: Sequence[Group]) -> Html:
+    """The table of the page."""
+    head, rows = cells(groups)
+    return grid(head, [[row[0], *map(quiet, row[1:])] for row in rows], CAPTION)
+
+
+def quiet(cell: str) -> Html:
+    """A cell with its interval in small type."""
+    value, bracket, rest = cell.partition(" [")
+    return text(value, tag("small", f"{bracket}{rest}") if bracket else None)
+
+
+def grid(
+    head: Sequence[str], rows: Sequence[Sequence[object]], caption: str, classes: Sequence[str | None] = ()
+) -> Html:
+    """A table that scrolls in itself; its first column heads the rows."""
+    kinds = list(classes) or [None] * len(rows)
+    return tag(
+        "div",
+        tag(
+            "table",
+            tag("caption", caption) if caption else None,
+            tag("thead", tag("tr", [tag("th", word, scope="col") for word in head])),
+            tag("tbody", [
+                tag("tr", tag("th", row[0], scope="row"), [tag("td", cell) for cell in row[1:]], class_=kind)
+                for row, kind in zip(rows, kinds, strict=True)
+            ]),
+        ),
+        class_="scroll", tabindex=0, role="region", aria_label=caption or text(*head),
+    )  # fmt: skip

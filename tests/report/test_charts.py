@@ -1,0 +1,88 @@
+"""Charts as data: what is drawn of which runs."""
+
+import pytest
+
+from prefjax.report.charts import signals, training
+from prefjax.report.groups import Group, group
+from prefjax.report.runs import read
+from tests.workdirs import alarm, write
+
+
+def by_key(groups):
+    return {chart.key: chart for chart in signals(groups)}
+
+
+def kinds(chart):
+    return [(line.label, line.kind, line.dashed) for line in chart.lines]
+
+
+def test_six_signals_of_one_run(one):
+    charts = by_key([one])
+    assert list(charts) == ["reward", "kl", "length", "refusal", "factuality", "win"]
+    assert kinds(charts["reward"]) == [
+        ("training", "raw", False),
+        ("training", "smooth", True),
+        ("gold", "measured", False),
+        ("proxy", "measured", True),
+    ]
+    assert kinds(charts["refusal"]) == [("benign", "measured", False), ("unsafe", "measured", True)]
+    assert all(line.bars for chart in charts.values() for line in chart.lines if line.kind == "measured")
+    assert charts["kl"].levels == [(10.0, "budget", "budget")]
+    assert charts["kl"].zones == [(10.0, float("inf"), "over")]
+    assert charts["length"].zones == [(0.85, 1.25, "allowed")]
+    assert charts["win"].levels == [(0.5, "50 %", "half")]
+    assert [(x, kind) for x, _, kind in charts["kl"].walls] == [(200, "checkpoint"), (105, "resume")]
+    assert [chart.key for chart in training([one])] == ["loss", "entropy", "gradient"]
+
+
+def test_alarms_stand_in_the_chart_they_are_about(tmp_path):
+    names = ("kl-budget", "over-refusal", "reward-hacking", "sycophancy", "verbosity")
+    run = read(write(tmp_path / "run", alarms=[alarm(name, 160) for name in names]))
+    charts = by_key([Group("run", [run])])
+    found = {key: [name for _, name in chart.alarms] for key, chart in charts.items()}
+    assert found == {
+        "kl": ["kl-budget"],
+        "refusal": ["over-refusal"],
+        "reward": ["reward-hacking"],
+        "factuality": ["sycophancy"],
+        "length": ["verbosity"],
+        "win": [],
+    }
+
+
+def test_seeds_have_bands_and_groups_their_own_colour_and_one_name(tmp_path):
+    runs = [
+        read(write(tmp_path / f"{beta}{seed}", seed=seed, beta=beta, prompts=20))
+        for beta in (0.1, 0.2)
+        for seed in (0, 1)
+    ]
+    chart = by_key(group(runs))["reward"]
+    assert [(line.label, line.colour, line.named, line.bars) for line in chart.lines] == [
+        ("epsilon 0.1", 0, True, False),
+        ("epsilon 0.1, proxy", 0, False, False),
+        ("epsilon 0.2", 1, True, False),
+        ("epsilon 0.2, proxy", 1, False, False),
+    ]
+    assert chart.lines[0].low[0] < chart.lines[0].y[0] < chart.lines[0].high[0]
+
+
+def test_what_was_not_measured_says_what_it_takes(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "train/kl": 2.0}\n')
+    charts = by_key([Group("run", [read(tmp_path)])])
+    assert charts["win"].lines == [] and "win_rate(...)" in charts["win"].missing
+    assert [line.kind for line in charts["kl"].lines] == ["raw", "smooth"]
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity"])
+def test_numbers_that_are_not_finite_are_gaps_that_are_told(value, tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1, "train/kl": 2.0}}\n{{"step": 2, "train/kl": {value}}}\n')
+    chart = by_key([Group("run", [read(tmp_path)])])["kl"]
+    assert "1 values that are not finite are gaps." in chart.note
+
+
+def test_long_records_say_how_they_were_thinned(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("".join(f'{{"step": {i}, "train/kl": {i % 7}}}\n' for i in range(3000)))
+    chart = by_key([Group("run", [read(tmp_path)])])["kl"]
+    raw = chart.lines[0]
+    assert len(raw.y) == 400 and min(raw.low) == 0 and max(raw.high) == 6
+    assert chart.note.startswith("3,000 logged steps in 400 bins")

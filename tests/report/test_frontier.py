@@ -1,0 +1,61 @@
+"""Reward against distance."""
+
+import pytest
+
+from prefjax.report.frontier import frontier
+from prefjax.report.groups import group
+from prefjax.report.runs import read
+from tests.workdirs import write
+
+
+@pytest.fixture
+def groups(tmp_path):
+    return group(
+        [
+            read(write(tmp_path / f"{kl}{seed}", seed=seed, beta=kl / 100, kl=kl, gold=gold, prompts=40))
+            for kl, gold in ((4.0, 1.5), (30.0, 2.5))
+            for seed in (0, 1)
+        ]
+    )
+
+
+def test_a_curve_a_group_and_a_twin_of_its_proxy(groups):
+    chart = frontier(groups)
+    assert [(line.label, line.kind) for line in chart.lines] == [
+        ("epsilon 0.04", "measured"),
+        ("epsilon 0.04, proxy", "twin"),
+        ("epsilon 0.3", "measured"),
+        ("epsilon 0.3, proxy", "twin"),
+    ]
+    kl = groups[0].track("kl")[-1][1].mean
+    assert chart.lines[0].x[-1] == pytest.approx(kl**0.5)
+    assert chart.walls == [(10**0.5, "budget 10", "budget")]
+
+
+def test_the_star_stands_inside_the_budget(groups):
+    x, y, words = frontier(groups).star
+    inside = [
+        (b, a)
+        for line in frontier(groups).lines
+        if line.kind == "measured"
+        for a, b in zip(line.x, line.y, strict=True)
+        if a * a <= 10
+    ]
+    assert (y, x) == max(inside)
+    assert words.startswith("best within the budget: epsilon ")
+
+
+def test_best_of_n_stands_at_its_bound(groups):
+    chart = frontier(groups, [(1.8, 1.2, 2.1, 16), (0.3, 0.5, 1.0, 2)])
+    gold, proxy = chart.lines[-2:]
+    assert (gold.label, list(gold.y), proxy.label, list(proxy.y)) == (
+        "best of n",
+        [1.0, 2.1],
+        "best of n, proxy",
+        [0.5, 1.2],
+    )
+    assert gold.x[1] == pytest.approx(1.8**0.5)
+
+
+def test_two_points_are_no_frontier(tmp_path):
+    assert frontier(group([read(write(tmp_path / "run", every=200))])) is None

@@ -1,0 +1,44 @@
+"""Runs that differ in their seeds alone, together."""
+
+import pytest
+
+from prefjax.report.groups import group, mean, over_runs
+from prefjax.report.runs import Estimate, read
+from tests.workdirs import write
+
+
+def test_seeds_are_one_group_named_by_what_differs_between_groups(tmp_path):
+    runs = [
+        read(write(tmp_path / f"{beta}-{seed}", seed=seed, beta=beta, prompts=20))
+        for beta in (0.1, 0.5)
+        for seed in (0, 1)
+    ]
+    groups = group(runs)
+    assert [(g.label, [run.config["seed"] for run in g.runs]) for g in groups] == [
+        ("epsilon 0.1", [0, 1]),
+        ("epsilon 0.5", [0, 1]),
+    ]
+
+
+def test_groups_that_differ_in_much_are_named_by_their_folders(tmp_path):
+    first = read(write(tmp_path / "dpo", prompts=20))
+    second = read(write(tmp_path / "ppo", prompts=20, model="a", steps=400, log_every=3, dtype="bfloat16"))
+    assert [g.label for g in group([first, second])] == ["dpo", "ppo"]
+    assert group([first])[0].label == "dpo"
+
+
+def test_runs_without_a_config_are_not_taken_for_equal(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.jsonl").write_text('{"step": 1}\n')
+    assert [g.label for g in group([read(tmp_path / "a"), read(tmp_path / "b")])] == ["a", "b"]
+
+
+def test_the_interval_over_seeds_is_that_of_student():
+    found = mean([1.0, 2.0, 3.0])
+    assert (found.mean, found.low, found.high) == pytest.approx((2, 2 - 4.303 * 3**-0.5, 2 + 4.303 * 3**-0.5), abs=1e-3)
+
+
+def test_only_steps_that_all_runs_have_are_averaged():
+    tracks = [[(0, Estimate(1.0)), (5, Estimate(3.0))], [(0, Estimate(2.0)), (6, Estimate(9.0))]]
+    assert [(step, e.mean) for step, e in over_runs(tracks)] == [(0, 1.5)]

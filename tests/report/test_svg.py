@@ -1,0 +1,58 @@
+"""Charts as SVG."""
+
+import re
+import xml.etree.ElementTree as ET
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prefjax.report.charts import Chart, Line, signals
+from prefjax.report.svg import alternative, draw, spread
+
+
+def test_every_chart_is_well_formed_and_says_in_words_what_it_shows(one):
+    for chart in signals([one]):
+        root = ET.fromstring(draw(chart))
+        assert root.attrib["role"] == "img" and root.attrib["aria-label"].startswith(chart.title)
+        assert root.find("desc").text == alternative(chart)
+        numbers = [float(x) for path in root.iter("path") for x in re.findall(r"-?\d+\.?\d*", path.attrib["d"])]
+        assert all(-10 <= x <= 400 for x in numbers)
+        marks = [p for p in root.iter("path") if "mark" in p.attrib.get("class", "")]
+        assert len(marks) == 6 * sum(line.kind == "measured" for line in chart.lines)
+
+
+def test_no_style_attribute_that_a_content_policy_would_block(one):
+    assert not any(re.search(r"style=|onload|href", draw(chart)) for chart in signals([one]))
+
+
+def test_gaps_and_lone_points_and_far_limits():
+    nan = float("nan")
+    lines = [
+        Line(
+            "a<b",
+            "measured",
+            [0, 1, 2, 3],
+            [1.0, nan, 2.0, None],
+            [0.5, nan, nan, None],
+            [2, nan, nan, None],
+            bars=True,
+        )
+    ]
+    chart = Chart("kl", "KL", "nats", lines, levels=[(1000.0, "budget", "budget")])
+    made = draw(chart)
+    assert "budget 1000 ↑" in made and "a&lt;b" in made and "nan" not in made
+    ET.fromstring(made)
+
+
+@given(st.lists(st.floats(0, 100), max_size=7))
+def test_names_are_kept_apart_in_their_order(wanted):
+    places = spread(wanted, 12, 0, 100)
+    pairs = sorted(zip(wanted, places, strict=True))
+    assert all(b[1] - a[1] >= 12 - 1e-9 for a, b in pairwise(pairs))
+    assert all(place >= -1e-9 and place <= 100 + 1e-9 for place in places)
+
+
+def test_names_that_have_room_stay_where_they_are():
+    assert spread([10, 50, 30], 12, 0, 100) == pytest.approx([10, 50, 30])
