@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test slow forms parity lint format constraints clean
 
-demo: $(VENV)/.core
+demo: $(VENV)/.plots
 	$(BIN)/python -m experiments.desk --workdir=$(WORKDIR) --seeds $(SEEDS) $(ARGS)
 
 test: $(VENV)/.dev lint

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 from prefjax.errors import ConfigError
 from prefjax.report.changes import FEW, Change, from_bound, holm, of_slice, paired, unpaired
+from prefjax.report.groups import Group
 from prefjax.report.metrics import METRICS, known, moved, moved_between
 from prefjax.report.runs import Estimate, Run, home_of
+from prefjax.report.verdict import raised
 from prefjax.resolve import nearest
 
 SHIP, HOLD, BACK = "ship", "hold", "roll back"
@@ -94,11 +96,11 @@ def gate(run: Run, baseline: Run, rule: dict[str, Any]) -> Decision:
 
 
 def _standing(run: Run, baseline: Run) -> list[Reason]:
-    """Whether both runs ended, and without an alarm."""
+    """Whether both runs ended, and no alarm stands."""
     reasons = [Reason(HOLD, f"{r.path} is {r.status}: {r.message}") for r in (run, baseline) if r.status != "done"]
-    names = dict.fromkeys(str(alarm.get("name", "alarm")) for alarm in run.alarms)
-    if names:
-        reasons.append(Reason(HOLD, f"{run.path} raised alarms: {', '.join(names)}"))
+    standing, _ = raised(Group("", [run]))
+    if standing:
+        reasons.append(Reason(HOLD, f"{run.path} has alarms: {standing}"))
     return reasons
 
 

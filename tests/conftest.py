@@ -1,6 +1,7 @@
 """Eight CPU devices, strict arithmetic, and the folder of real data."""
 
 import os
+import shutil
 
 os.environ.setdefault("PJRT_NPROC", "32")  # collectives of many virtual devices on few cores would time out
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # tests compile more than they compute
@@ -27,3 +28,18 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("PREFJAX_DATA is not set: no real data to test on")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium without a window; tests of pages are skipped without it."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is missing: no page is tried in a browser")
+    path = shutil.which("chromium")
+    if not path:
+        pytest.skip("there is no chromium on the PATH: no page is tried in a browser")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+    flags += ["--disable-background-networking", "--disable-component-update"]
+    with api.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=path, args=flags)
+        yield found
+        found.close()

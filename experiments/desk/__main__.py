@@ -23,11 +23,13 @@ from rich.table import Table  # noqa: E402
 from rich.text import Text  # noqa: E402
 
 from configs import dpo, ppo, reward, sft, sft_chosen  # noqa: E402
-from prefjax import checkpoint, rewards  # noqa: E402
+from prefjax import checkpoint, report, rewards  # noqa: E402
 from prefjax.cli import main as prefjax  # noqa: E402
 from prefjax.data import load  # noqa: E402
 from prefjax.evals.stats import interval  # noqa: E402
 from prefjax.files import write_json  # noqa: E402
+from prefjax.report.frontier import BestOfN  # noqa: E402
+from prefjax.report.verdict import verdict  # noqa: E402
 from prefjax.sampling.best_of_n import kl_bound  # noqa: E402
 from prefjax.sampling.candidates import best_of_n  # noqa: E402
 from prefjax.train import train  # noqa: E402
@@ -57,6 +59,7 @@ WAYS = {  # what a reader calls them
     "ppo": "PPO",
     "pushed": "PPO, pushed",
 }
+TRAINED = ("chosen", "expert", "dpo", "ppo", "pushed")  # ways that leave a workdir
 SHOWN = ("incident", "household", "unsafe", "borderline", "falsehood", "household")  # slices of the answers shown
 Rows = list[dict[str, Any]]
 
@@ -68,15 +71,28 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="SFT, the reward model and DPO alone")
     options = parser.parse_args()
     console = Console()
-    figures = {}
+    figures, points = {}, []
     for seed in options.seeds:
         found, seconds = pipeline(options.workdir / f"seed{seed}", str(seed), console, options.quick)
         figures[seed] = {way: compare(found["sft"], rows, seconds[way]) for way, rows in found.items()}
         console.print(changes(figures[seed]["dpo"], seed), side_by_side(found["sft"], found["dpo"]))
         if not options.quick:
             console.print(table(figures[seed], seed))
+            points.append(point(found["best"]))
     write_json(options.workdir / "demo.json", {"seeds": figures})
     console.print(f"The figures are in {options.workdir / 'demo.json'}, the runs beside it.", soft_wrap=True)
+    tell(options.workdir, [way for way in found if way in TRAINED], options.seeds, points, console)
+
+
+def tell(workdir: Path, ways: list[str], seeds: list[int], points: list[BestOfN], console: Console) -> None:
+    """Writes the page of all runs, and says in a sentence each what became of them."""
+    groups = report.read([workdir / f"seed{seed}" / way for way in ways for seed in seeds])
+    written = report.save(groups, workdir, points)
+    console.print()
+    for group in groups:
+        name = f"{WAYS[group.runs[0].path.name]}: " if len(groups) > 1 else ""
+        console.print(Text(name + verdict(group).sentence), soft_wrap=True)
+    console.print(f"The page: {written[0]}", soft_wrap=True)
 
 
 def pipeline(workdir: Path, seed: str, console: Console, quick: bool) -> tuple[dict[str, Rows], dict[str, float]]:
@@ -159,6 +175,12 @@ def best(base: str, proxy: str, seed: int) -> Rows:
         | {name: values[at] for name, values in verdicts.items()}
         for at, (answer, all_) in enumerate(chosen)
     ]
+
+
+def point(rows: Rows) -> BestOfN:
+    """Best of N beside the runs: its KL at most, the proxy, the gold utility."""
+    kl, proxy, gold = (sum(row[name] for row in rows) / len(rows) for name in ("kl", "reward", "gold"))
+    return kl, proxy, gold, N
 
 
 def compare(before: Rows, after: Rows, seconds: float) -> dict[str, Any]:

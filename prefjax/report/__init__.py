@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prefjax.files import write, writing
 from prefjax.report import runs
+from prefjax.report.frontier import BestOfN
 from prefjax.report.groups import Group, group
 
 
@@ -19,31 +20,30 @@ def read(workdirs: Sequence[str | Path]) -> list[Group]:
     return group([runs.read(path, bins) for path in workdirs])
 
 
-def save(groups: Sequence[Group], out: str | Path, best_of_n: Sequence[str | Path] = ()) -> list[Path]:
+def save(groups: Sequence[Group], out: str | Path, best_of_n: Sequence[BestOfN] = ()) -> list[Path]:
     """Writes report.html and report.png into a folder.
 
     Args:
       groups: of `read`.
       out: the folder, made if missing.
-      best_of_n: files that `prefjax best-of-n --out` wrote, for the frontier.
+      best_of_n: points beside the frontier, such as `runs.best_of_n` reads.
 
     Returns:
       What was written; without matplotlib that is the page alone.
 
     Raises:
-      DataError: a file of best-of-n is damaged.
       DiskError: a file cannot be written.
     """
     from prefjax.report import charts, frontier, page, png, verdict
 
-    out, points = Path(out), [runs.best_of_n(path) for path in best_of_n]
+    out = Path(out)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    write(out / "report.html", page.page(groups, points))
+    write(out / "report.html", page.page(groups, best_of_n))
     signals = charts.signals(groups)
     title = verdict.verdict(groups[0]).sentence if len(groups) == 1 else f"{len(groups)} settings"
     try:
-        front = frontier.frontier(groups, points)
+        front = frontier.frontier(groups, best_of_n)
         png.save(out / "report.png", title, signals, front, page.steps([*signals, *charts.training(groups)]))
     except ImportError:
         return [out / "report.html"]

@@ -1,6 +1,7 @@
 """Runs that differ in their seeds alone, together; and what tells the groups apart."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ from scipy import stats
 from prefjax.errors import ConfigError
 from prefjax.report.runs import Estimate, Run, but_for_the_seed
 from prefjax.resolve import is_call, parse
+
+_SEED = re.compile(r"seed[\W_]*\d+")
 
 
 class Group(NamedTuple):
@@ -70,7 +73,8 @@ def _labels(settings: Sequence[dict[str, Any]], members: Sequence[list[Run]]) ->
         return labels
     paths = [group[0].path.absolute() for group in members]
     root = Path(os.path.commonpath(paths)) if len(paths) > 1 else paths[0].parent
-    folders = [str(path.relative_to(root)) for path in paths]
+    kept = [[part for part in path.relative_to(root).parts if not _SEED.fullmatch(part)] for path in paths]
+    folders = [str(Path(*parts)) if parts else path.name for parts, path in zip(kept, paths, strict=True)]
     return folders if len(set(folders)) == len(folders) else [str(path) for path in paths]
 
 

@@ -29,9 +29,9 @@ def verdict(group: Group) -> Verdict:
     """
     clauses = [clause for clause in (_taste(group), _kl(group), _length(group), *_points(group)) if clause]
     clauses = [clauses[0][:1].upper() + clauses[0][1:], *clauses[1:]] if clauses else []
-    raised, past = _raised(group)
-    if raised:
-        return Verdict("ALARM", clauses, raised)
+    standing, past = raised(group)
+    if standing:
+        return Verdict("ALARM", clauses, standing)
     runs = group.runs
     if any(run.status == "failed" for run in runs):
         return Verdict("unknown", clauses, "the run failed" if len(runs) == 1 else "a run failed")
@@ -45,7 +45,7 @@ def verdict(group: Group) -> Verdict:
     return Verdict("ok", clauses, "; ".join(notes + ([f"past alarms: {past}"] if past else [])))
 
 
-def _raised(group: Group) -> tuple[str, str]:
+def raised(group: Group) -> tuple[str, str]:
     """The alarms of the last evaluation, and those that have passed, with their first steps and in how many runs.
 
     An alarm is recorded at every evaluation as long as it lasts. One that ended a run stands, whatever came after.
