@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+from prefjax.audit import sections
 from prefjax.report import slices, table, texts
 from prefjax.report.groups import Group
 from prefjax.report.html import Html, tag, text
@@ -75,13 +76,29 @@ def _example(found: texts.Example) -> Html:
 
 
 def audits(groups: Sequence[Group]) -> Html:
-    """What the audits of the pairs found."""
-    found = [run for group in groups for run in group.runs[:1] if run.audit is not None]
+    """What the audits of the pairs found; one that several groups share is told once."""
+    found = {json.dumps(run.audit, sort_keys=True): run for group in groups for run in group.runs if run.audit}
     if not found:
-        missing = "The pairs were not audited: `prefjax audit PAIRS` does it."
+        missing = "The pairs were not audited: `prefjax audit PAIRS --out=WORKDIR/audit.json` does it."
         return tag("p", missing, class_="missing")
-    return text([_audit(run) for run in found])
+    return text([_audit(run) for run in found.values()])
 
 
 def _audit(run: Run) -> Html:
-    return tag("pre", json.dumps(run.audit, indent=1, ensure_ascii=False))
+    """The audit as the terminal tells it; of one that another version wrote, its JSON."""
+    try:
+        parts = sections(run.audit or {})
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        words = f"{run.path / 'audit.json'} was not written by this version of `prefjax audit` ({error!r}); as it is:"
+        return text(tag("p", words, class_="missing"), tag("pre", json.dumps(run.audit, indent=1, ensure_ascii=False)))
+    return text([_part(*part) for part in parts])
+
+
+def _part(title: str, words: list[str], rows: list[list[str]]) -> Html:
+    told = [
+        tag("p", tag("strong", "▲ "), word.removeprefix("ALARM: "), class_="alarmed")
+        if word.startswith("ALARM: ")
+        else tag("p", word)
+        for word in words
+    ]
+    return text(tag("h3", title), told, table.grid(rows[0], rows[1:], "") if rows else None)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import time
+from html import unescape
 
 import pytest
 
@@ -110,6 +111,21 @@ def test_a_hundred_thousand_logged_steps(tmp_path):
     found = save(read([folder]), tmp_path)
     assert time.perf_counter() - start < 10
     assert sum(path.stat().st_size for path in found) < 3e6
+
+
+def test_the_audit_is_told_as_on_the_terminal(run, tmp_path, capsys):
+    pairs = tmp_path / "pairs.jsonl"
+    rows = [{"prompt": f"q{i} {NASTY}", "chosen": f"a{i} is right", "rejected": "no"} for i in range(60)]
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["audit", str(pairs), f"--out={run.path / 'audit.json'}"]) == 0
+    terminal = " ".join(capsys.readouterr().out.split())
+    made = page(read([run.path]))
+    part = unescape(re.sub(r"<[^>]+>", " ", made.split("<h2>The pairs</h2>")[1].split("<h2>")[0]))
+    words = [word.strip() for word in re.split(r"▲|\n|(?<=\.) ", part) if len(word.split()) > 4]
+    assert len(words) > 5 and "Length" in part
+    told = [word for word in words if " ".join(word.split()) in terminal]
+    assert len(told) >= 5, words
+    assert "<script>window" not in made
 
 
 @pytest.fixture(scope="module")
