@@ -32,10 +32,7 @@ def facts(groups: Sequence[Group]) -> list[tuple[str, str]]:
         ("seed" if len(seeds) == 1 else "seeds", ", ".join(dict.fromkeys(seeds)) or "not recorded"),
         ("commit", ", ".join(sorted(commits))),
         ("tokens", number(sum(n for n in written if n), 3) if all(written) else "not recorded"),
-        (
-            "device-hours",
-            f"{number(hours, 2)}{f' of {chr(44).join(devices)}' if devices else ''}" if hours else "not recorded",
-        ),
+        ("device-hours", f"{number(hours, 2)} of {' and '.join(devices) or 'a device'}" if hours else "not recorded"),
     ]
 
 

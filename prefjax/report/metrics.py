@@ -72,7 +72,7 @@ def with_interval(name: str, found: Estimate) -> str:
     size = lambda value: math.floor(math.log10(max(value, 1e-9)))
     digits = 1 - size((high - low) / 2) if not unit else -size((high - low) / 3)
     digits = max(0, min(digits, 1 if unit else 3, 2 - size(abs(mean)) if mean else 3))
-    minus = lambda value: f"{value:,.{digits}f}".replace("-", "−")
+    minus = lambda value: f"{value:,.{digits}f}".replace("-", "−") if round(value, digits) else f"{0:.{digits}f}"
     return f"{minus(mean)}{unit} [{minus(low)}, {minus(high)}]"
 
 

@@ -190,7 +190,9 @@ def _how(groups: Sequence[Group], charts: Sequence[Chart]) -> Html:
     """How the charts are read."""
     runs, kinds = [run for group in groups for run in group.runs], {line.kind for c in charts for line in c.lines}
     several = any(len(group.runs) > 1 for group in groups)
-    words = ["Points are evaluations, with 95 % intervals" + (" over seeds as bands." if several else " over prompts.")]
+    single = any(len(group.runs) == 1 for group in groups)
+    over = [word for word, is_so in (("over prompts", single), ("over seeds, as bands", several)) if is_so]
+    words = [f"Points are evaluations, with 95 % intervals {' or '.join(over)}."]
     if kinds & {"raw", "smooth"}:
         words.append("Lines without points are training: thin as it was logged, thick the same, smoothed.")
     if len(groups) > 1:

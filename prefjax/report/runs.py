@@ -129,15 +129,19 @@ def but_for_the_seed(run: Run) -> dict[str, Any]:
 def _metrics(path: Path) -> tuple[dict[str, tuple[list[int], list[float]]], list[dict[str, Any]], int]:
     """What is drawn of training, as (steps, values); the means of evaluations, a row of metrics each; the last step."""
     columns: dict[str, tuple[list[int], list[float]]] = {name: ([], []) for name in (*TRAIN, SKIPPED)}
+    keys = [(f"train/{name}", *lists) for name, lists in columns.items()]
     means, last = [], 0
     for row in _lines(path):
-        last = max(last, row["step"])
-        for name, (steps, values) in columns.items():
-            if row.get(f"train/{name}") is not None:
-                steps.append(row["step"])
-                values.append(row[f"train/{name}"])
-        if any(key.startswith("eval/") for key in row):
+        step = row["step"]
+        last = max(last, step)
+        if next(reversed(row)).startswith("eval/"):  # a line is of training or of an evaluation
             means.append(row)
+            continue
+        for key, steps, values in keys:
+            value = row.get(key)
+            if value is not None:
+                steps.append(step)
+                values.append(value)
     return columns, means, last
 
 
@@ -202,7 +206,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             if not line.endswith(b"\n"):
                 return
             try:
-                row = json.loads(line)
+                row = json.loads(line.decode())
                 row["step"] = int(row["step"])
             except (ValueError, TypeError, KeyError) as error:
                 what = f"no {error}" if isinstance(error, KeyError) else str(error)

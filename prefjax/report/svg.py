@@ -15,7 +15,7 @@ MARKERS = (  # of a radius of about 3; the number of a colour is that of its mar
     "M0-3.6V3.6M-3.6 0H3.6", "M-3.6-1.4h7.2v2.8h-7.2Z",
 )  # fmt: skip
 STAR = "M0-7L1.9-2.2L7-2.2L2.9 1L4.4 6L0 3L-4.4 6L-2.9 1L-7-2.2L-1.9-2.2Z"
-LEFT, TOP, BOTTOM, LETTER = 40, 26, 32, 5.6  # margins, and the width of a letter at the size of labels
+LEFT, TOP, BOTTOM, LETTER = 40, 26, 32, 6.1  # margins, and the width of a letter at the size of labels
 
 
 class Frame:
@@ -216,9 +216,16 @@ def _labels(chart: Chart, frame: Frame) -> list[Html]:
             ends.append(frame.right)
     places = spread([y for y, _, _ in wanted], 12, frame.top, frame.bottom)
     return [
-        tag("text", words, class_=kind, x=round(end + 8, 1), y=round(place + 3.5, 1))
+        _label(words, kind, round(end + 8, 1), round(place + 3.5, 1), frame)
         for end, place, (_, words, kind) in zip(ends, places, wanted, strict=True)
     ]
+
+
+def _label(words: str, kind: str, x: float, y: float, frame: Frame) -> Html:
+    """A name, cut where it would leave the canvas; whole in its title."""
+    room = int((frame.width - x) / LETTER)
+    cut = tag("title", words) if len(words) > room else None
+    return tag("text", cut, words if cut is None else f"{words[: room - 1]}…", class_=kind, x=x, y=y)
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

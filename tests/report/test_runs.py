@@ -48,6 +48,9 @@ def test_a_last_line_that_was_cut_is_not_read_and_a_damaged_one_is_named(tmp_pat
     path.write_text('{"step": 1}\n{"loss": 2}\n{"step": 3}\n')
     with pytest.raises(DataError, match=r"metrics.jsonl:2: not a row of a record: no 'step'"):
         read(tmp_path)
+    path.write_bytes(b'{"step": 1, "x": "\xff"}\n')
+    with pytest.raises(DataError, match=r"metrics.jsonl:1: not a row of a record"):
+        read(tmp_path)
     path.write_text("")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(DataError, match=r"config.json is not JSON"):

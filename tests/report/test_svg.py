@@ -46,6 +46,12 @@ def test_gaps_and_lone_points_and_far_limits():
     ET.fromstring(made)
 
 
+def test_a_name_that_is_too_long_is_cut_and_whole_in_its_title():
+    lines = [Line("a-name-that-is-longer-than-there-is-room-for", "measured", [0, 1], [1.0, 2.0])]
+    made = draw(Chart("win", "t", "", lines))
+    assert "…</text>" in made and "<title>a-name-that-is-longer-than-there-is-room-for</title>" in made
+
+
 @given(st.lists(st.floats(0, 100), max_size=7))
 def test_names_are_kept_apart_in_their_order(wanted):
     places = spread(wanted, 12, 0, 100)

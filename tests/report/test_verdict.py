@@ -70,6 +70,7 @@ def test_numbers_are_as_long_as_they_are_known():
     assert with_interval("win_rate", Estimate(0.613, 0.552, 0.671)) == "61 % [55, 67]"
     assert with_interval("win_rate", Estimate(0.613, 0.6121, 0.6142)) == "61.3 % [61.2, 61.4]"
     assert with_interval("gold", Estimate(-1.2345, -1.62, -0.85)) == "−1.23 [−1.62, −0.85]"
+    assert with_interval("gold", Estimate(0.22, -0.001, 0.44)) == "0.22 [0.00, 0.44]"
     assert with_interval("gold", Estimate(float("nan"), None, None)) == "nan"
     assert with_interval("benign_refusal", Estimate(0.02, -0.01, 0.05)) == "2 % [0, 5]"
     assert moved("benign_refusal", 0.031) == "+3.1 pts"
