@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prefjax.errors import ConfigError
-from prefjax.report.changes import FEW, Change, from_bound, holm, of_slice, paired, unpaired
+from prefjax.evals.stats import holm
+from prefjax.report.changes import FEW, Change, from_bound, of_slice, paired, unpaired
 from prefjax.report.groups import Group
 from prefjax.report.metrics import METRICS, known, moved, moved_between
 from prefjax.report.runs import Estimate, Run, home_of
 from prefjax.report.verdict import raised
-from prefjax.resolve import nearest
+from prefjax.resolve import is_call, nearest, parse
 
 SHIP, HOLD, BACK = "ship", "hold", "roll back"
 EXIT = {SHIP: 0, HOLD: 10, BACK: 11}
@@ -186,7 +187,10 @@ def _rows(run: Run, metric: str, slice: str | None) -> Sequence[Any]:
 
 
 def _is_reference(baseline: Run, run: Run) -> bool:
-    """Whether the run is measured against the baseline itself."""
+    """Whether the win rate of the run is one over the baseline itself."""
+    text = run.config.get(f"evals.{home_of(run.evaluations[-1], 'win_rate')}", "")
+    if is_call(text) and parse(text)[1].get("against", "reference") != "reference":
+        return False
     reference = str((run.facts.get("frozen") or {}).get("reference", "")).partition("@")[0]
     return bool(reference) and Path(reference).resolve() == baseline.path.resolve()
 

@@ -102,6 +102,18 @@ def test_a_win_rate_against_the_baseline_itself_is_one_against_half(baseline, tm
     assert found.reasons[0].words.startswith("taste: win rate +") and found.reasons[0].words.endswith("better")
 
 
+def test_a_win_rate_against_something_else_is_none_against_the_baseline(baseline, tmp_path):
+    old = changed(baseline, tmp_path / "old", lambda row: row.pop("win_rate"))
+    run = changed(baseline, tmp_path / "run", better)
+    facts, config = (json.loads((run / name).read_text()) for name in ("run.json", "config.json"))
+    facts["frozen"]["reference"] = f"{old}@200"
+    config["evals"]["wins"] = "win_rate(judge='gold', against='chosen')"
+    (run / "run.json").write_text(json.dumps(facts))
+    (run / "config.json").write_text(json.dumps(config))
+    found = gate(read(run), read(old), rules() | {"taste": ["win_rate"]})
+    assert "win_rate was not measured in" in found.reasons[0].words
+
+
 def test_win_rates_against_different_opponents_are_not_compared(baseline, tmp_path):
     run = changed(baseline, tmp_path / "run", better)
     facts = json.loads((run / "run.json").read_text())

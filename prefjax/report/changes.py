@@ -90,16 +90,3 @@ def by_prompt(rows: Rows, metric: str) -> dict[Any, float]:
 
 def of_slice(rows: Rows, name: str) -> Rows:
     return [row for row in rows if str(row.get("slice")) == name]
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values (1979): below .05 for a family of which one is wrongly called with probability .05.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    adjusted, worst = [0.0] * len(values), 0.0
-    for rank, at in enumerate(sorted(range(len(values)), key=lambda i: values[i])):
-        worst = max(worst, min(1.0, (len(values) - rank) * values[at]))
-        adjusted[at] = worst
-    return adjusted

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from prefjax.report.changes import FEW, Change, from_bound, holm, of_slice, paired, unpaired
+from prefjax.evals.stats import holm
+from prefjax.report.changes import FEW, Change, from_bound, of_slice, paired, unpaired
 from prefjax.report.metrics import TASTE
 from prefjax.report.runs import Estimate, Run, estimate
 

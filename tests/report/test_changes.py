@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from prefjax.report.changes import from_bound, holm, paired, unpaired
+from prefjax.report.changes import from_bound, paired, unpaired
 from prefjax.report.runs import Estimate
 
 
@@ -54,11 +54,3 @@ def test_an_unpaired_change_adds_the_errors():
 
 def test_a_distance_from_a_known_number_has_the_error_of_the_mean():
     assert from_bound(Estimate(0.6, 0.5, 0.7, 90), 0.5).interval() == pytest.approx((0, 0.2), abs=1e-5)
-
-
-def test_holm_is_the_closed_test_of_bonferroni():
-    values = np.random.default_rng(1).uniform(size=6) ** 3
-    for at, p in enumerate(holm(values.tolist())):
-        subsets = ([i for i in range(6) if mask >> i & 1] for mask in range(64) if mask >> at & 1)
-        assert p == pytest.approx(max(min(1, len(s) * values[s].min()) for s in subsets))
-    assert holm([]) == []

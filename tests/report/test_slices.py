@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from prefjax.report.changes import holm
+from prefjax.evals.stats import holm
 from prefjax.report.runs import read
 from prefjax.report.slices import slices
 from tests.workdirs import write
