@@ -1,6 +1,5 @@
 """Arithmetic of the audit: means, tests and ranks over arrays of a million pairs."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,19 +48,6 @@ def sign_test(signs: np.ndarray, clusters: np.ndarray) -> tuple[int, int, float]
     sums = np.bincount(clusters, signs)
     more, less = int(np.sum(sums > 0)), int(np.sum(sums < 0))
     return more, less, float(min(1.0, 2 * stats.binom.cdf(min(more, less), more + less, 0.5)))
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """p-values corrected for their number (Holm 1979, https://www.jstor.org/stable/4615733).
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    order = np.argsort(p)
-    stepped = np.asarray(p, float)[order] * np.arange(len(p), 0, -1)
-    corrected = np.empty(len(p))
-    corrected[order] = np.minimum(1, np.maximum.accumulate(stepped))
-    return corrected.tolist()
 
 
 def auc(positive: np.ndarray, negative: np.ndarray) -> float | None:

@@ -7,9 +7,10 @@ from scipy import sparse
 
 from prefjax.audit import classify
 from prefjax.audit.labels import SURE
-from prefjax.audit.numbers import auc, holm, mean, sign_test, wins
+from prefjax.audit.numbers import auc, mean, sign_test, wins
 from prefjax.audit.surface import EDGES, FLAGS
 from prefjax.audit.table import Sampled, Table
+from prefjax.evals.stats import holm
 
 UNITS = ("characters", "words", "tokens")
 _COMMON, _LEAST = 20, 10  # first and last words tested: the most common, of those that so many answers have

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from prefjax.audit.numbers import auc, holm, mean, mixed, sign_test, wins
+from prefjax.audit.numbers import auc, mean, mixed, sign_test, wins
 
 numbers = st.lists(st.integers(-3, 3), min_size=1, max_size=20)
 
@@ -50,16 +50,6 @@ def test_the_sign_test_is_the_exact_one_over_prompts(signs, seed):
     more, less = sum(s > 0 for s in sums), sum(s < 0 for s in sums)
     tail = sum(math.comb(more + less, k) for k in range(min(more, less) + 1)) / 2 ** (more + less)
     assert sign_test(signs, clusters) == (more, less, pytest.approx(min(1, 2 * tail)))
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_is_its_definition(p):
-    order = sorted(range(len(p)), key=lambda i: p[i])
-    expected, highest = {}, 0.0
-    for rank, i in enumerate(order):
-        highest = max(highest, min(1.0, (len(p) - rank) * p[i]))
-        expected[i] = highest
-    assert holm(p) == pytest.approx([expected[i] for i in range(len(p))])
 
 
 @given(numbers, numbers)
