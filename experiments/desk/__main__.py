@@ -37,6 +37,10 @@ from prefjax.worlds import desk  # noqa: E402
 
 PROMPTS = "prefjax.worlds.desk:prompts(split='test')"
 ANSWERS = f"samples(source={PROMPTS!r}, judge='prefjax.worlds.desk:judge', n=4, limit=200, max_new=48, batch_size=108)"
+GOLD = "gold(function='prefjax.worlds.desk:judge', key='gold')"
+WINS = (
+    f"win_rate(source={PROMPTS!r}, judge={GOLD!r}, n=4, limit=200, max_new=48, batch_size=108)"  # over SFT, its answers
+)
 N = 16  # of best-of-n
 MEASURES = {  # of an answer: what a reader calls it, and which way is better
     "gold": ("gold utility (the truth, never trained on)", "up"),
@@ -113,7 +117,7 @@ def pipeline(workdir: Path, seed: str, console: Console, quick: bool) -> tuple[d
         """The answers after training as `config` says, from the SFT model and measured against it."""
         config.model = base
         config.frozen = {"reference": base, "reward": proxy} | frozen  # most ways only measure with them
-        config.evals = {"answers": ANSWERS}
+        config.evals = {"answers": ANSWERS, "wins": WINS}
         train(config, workdir / way)
         return answers(workdir / way)
 
@@ -156,7 +160,7 @@ def answers(workdir: Path, first: bool = False) -> Rows:
     """The answers of the last evaluation of a run, or of its first."""
     rows = [json.loads(line) for line in (workdir / "samples.jsonl").read_text().splitlines()]
     step = (min if first else max)(row["step"] for row in rows)
-    return [row for row in rows if row["step"] == step]
+    return [row for row in rows if row["step"] == step and row["eval"] == "answers"]
 
 
 def best(base: str, proxy: str, seed: int) -> Rows:

@@ -1,8 +1,8 @@
-"""Ranges and ticks of a chart."""
+"""Ranges and ticks of a chart, and places for its names."""
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from prefjax.report.charts import Chart
 
@@ -83,3 +83,23 @@ def short(value: float) -> str:
     size, unit = next(((s, u) for s, u in ((1e9, "G"), (1e6, "M"), (1e4, "k")) if abs(value) >= s), (1.0, ""))
     size = 1e3 if unit == "k" else size
     return f"{value / size:.4g}{unit}".replace("-", "−")
+
+
+def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """The places nearest to those wanted, in their order, at least `gap` apart: the least squares of it.
+
+    >>> spread([10.0, 10.0, 50.0], 12.0, 0.0, 100.0)
+    [4.0, 16.0, 50.0]
+    """
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    blocks: list[list[Any]] = []  # [mean of what is wanted of the first, members]
+    for place, i in enumerate(order):
+        blocks.append([wanted[i] - gap * place, [i]])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            (a, first), (b, second) = blocks.pop(-2), blocks.pop()
+            blocks.append([(a * len(first) + b * len(second)) / (len(first) + len(second)), first + second])
+    places = [0.0] * len(wanted)
+    for rank, i in enumerate(order):
+        base = next(mean for mean, members in blocks if i in members)
+        places[i] = min(max(base, low), max(high - gap * (len(order) - 1), low)) + gap * rank
+    return places

@@ -116,6 +116,8 @@ def _chart(panel: _Panel, groups: Sequence[Group]) -> Chart:
         notes.append("Training samples are compared with the reference's answers to the prompts of the evaluation.")
     if panel.key == "length" and not any(run.track("length_ratio") for run in runs) and lines:
         notes.append("No length ratio was measured: over the first evaluation.")
+    if panel.key == "win" and lines:
+        notes += list(dict.fromkeys(doubt for run in runs if (doubt := _doubt(run))))
     missing = f"Not measured: it takes {panel.missing}." if panel.missing else ""
     if lost and not lines:
         missing = f"None of the {lost} logged values is finite."
@@ -160,6 +162,13 @@ def _logged(panel: _Panel, group: Group, colour: int, alone: bool) -> list[Line]
             lines.append(Line(label, "raw", curve.steps.tolist(), middle, *band, **look | {"dashed": False}))
         lines.append(Line(label, "smooth", curve.steps.tolist(), soft, **look))
     return lines
+
+
+def _doubt(run: Run) -> str | None:
+    """What the audit of the pairs found of annotators who hardly agree: it stands beside every win rate."""
+    found = (run.audit or {}).get("findings", ())
+    low = (one for one in found if one.get("section") == "agreement" and one.get("severity") == "alarm")
+    return next((f"▲ {one.get('words')}" for one in low), None)
 
 
 def _usual(run: Run) -> float | None:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from prefjax.files import writing
-from prefjax.report.axes import axes, short
+from prefjax.report.axes import axes, short, spread
 from prefjax.report.charts import Chart, Line
-from prefjax.report.svg import spread
 
 PALETTE = ("#0072b2", "#d55e00", "#007f5f", "#b0578d", "#8a6d00", "#3a8fc7", "#1d1d1f", "#5c5c60")  # as in page.css
 MARKERS = "os^Dvx+_"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from prefjax.report.axes import Axes, axes, short
+from prefjax.report.axes import Axes, axes, short, spread
 from prefjax.report.charts import Chart, Line
 from prefjax.report.html import Html, tag, text
 from prefjax.report.metrics import number
@@ -226,26 +226,6 @@ def _label(words: str, kind: str, x: float, y: float, frame: Frame) -> Html:
     room = int((frame.width - x) / LETTER)
     cut = tag("title", words) if len(words) > room else None
     return tag("text", cut, words if cut is None else f"{words[: room - 1]}…", class_=kind, x=x, y=y)
-
-
-def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """The places nearest to those wanted, in their order, at least `gap` apart: the least squares of it.
-
-    >>> spread([10.0, 10.0, 50.0], 12.0, 0.0, 100.0)
-    [4.0, 16.0, 50.0]
-    """
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    blocks: list[list[Any]] = []  # [mean of what is wanted of the first, members]
-    for place, i in enumerate(order):
-        blocks.append([wanted[i] - gap * place, [i]])
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (a, first), (b, second) = blocks.pop(-2), blocks.pop()
-            blocks.append([(a * len(first) + b * len(second)) / (len(first) + len(second)), first + second])
-    places = [0.0] * len(wanted)
-    for rank, i in enumerate(order):
-        base = next(mean for mean, members in blocks if i in members)
-        places[i] = min(max(base, low), max(high - gap * (len(order) - 1), low)) + gap * rank
-    return places
 
 
 def _alarms(chart: Chart, frame: Frame) -> list[Html]:

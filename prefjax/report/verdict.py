@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 from prefjax.report.groups import Group, over_runs
 from prefjax.report.metrics import moved, number, signed, with_interval
-from prefjax.report.runs import Estimate, Run
+from prefjax.report.runs import Estimate, Run, home_of
+from prefjax.resolve import is_call, parse
 
 
 class Verdict(NamedTuple):
@@ -93,8 +94,7 @@ def _ratio(run: Run) -> list[tuple[int, Estimate]]:
 
 def _taste(group: Group) -> str | None:
     if won := group.track("win_rate"):
-        judge = next((str(text) for text in group.runs[0].config.values() if "win_rate(" in str(text)), "")
-        return f"{'gold ' if 'gold' in judge else ''}win rate {with_interval('win_rate', won[-1][1])}"
+        return f"{'gold ' if _judged_by_gold(group.runs[0]) else ''}win rate {with_interval('win_rate', won[-1][1])}"
     for name, words, beside in (
         ("gold", "gold reward", ""),
         ("reward", "proxy reward", "; no gold or win rate measured"),
@@ -104,6 +104,13 @@ def _taste(group: Group) -> str | None:
             change = f", {moves} since the start" if len(found) > 1 else ""
             return f"{words} {with_interval(name, found[-1][1])}{change}{beside}"
     return None
+
+
+def _judged_by_gold(run: Run) -> bool:
+    """Whether the judge of the win rate is a gold reward, not a model or people."""
+    home = next((name for entry in reversed(run.evaluations) if (name := home_of(entry, "win_rate"))), None)
+    text = str(run.config.get(f"evals.{home}", ""))
+    return is_call(text) and str(parse(text)[1].get("judge", "")).startswith("gold")
 
 
 def _kl(group: Group) -> str | None:

@@ -4,8 +4,10 @@ import math
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from prefjax.report.axes import axes, ticks
+from prefjax.report.axes import axes, spread, ticks
 from prefjax.report.charts import Chart, Line
 
 
@@ -38,3 +40,15 @@ def test_shares_stay_within_0_and_100():
     found = axes(chart([0.0, 1.0], key="refusal", percent=True))
     assert found.y[0] == 0 and found.y[1] <= 1.04
     assert max(found.y_ticks) == 1
+
+
+@given(st.lists(st.floats(0, 100), max_size=7))
+def test_names_are_kept_apart_in_their_order(wanted):
+    places = spread(wanted, 12, 0, 100)
+    pairs = sorted(zip(wanted, places, strict=True))
+    assert all(b[1] - a[1] >= 12 - 1e-9 for a, b in pairwise(pairs))
+    assert all(place >= -1e-9 and place <= 100 + 1e-9 for place in places)
+
+
+def test_names_that_have_room_stay_where_they_are():
+    assert spread([10, 50, 30], 12, 0, 100) == pytest.approx([10, 50, 30])

@@ -73,6 +73,15 @@ def test_what_was_not_measured_says_what_it_takes(tmp_path):
     assert [line.kind for line in charts["kl"].lines] == ["raw", "smooth"]
 
 
+def test_annotators_who_hardly_agree_are_told_beside_the_win_rate(run):
+    words = "By their votes people agree with alpha .21, below 0.4."
+    finding = {"section": "agreement", "severity": "alarm", "words": words}
+    told = by_key([Group("run", [run._replace(audit={"findings": [finding]})])])
+    assert words in told["win"].note and words not in told["kl"].note
+    calm = by_key([Group("run", [run._replace(audit={"findings": [finding | {"severity": "note"}]})])])
+    assert words not in calm["win"].note
+
+
 @pytest.mark.parametrize("value", ["NaN", "Infinity"])
 def test_numbers_that_are_not_finite_are_gaps_that_are_told(value, tmp_path):
     (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1, "train/kl": 2.0}}\n{{"step": 2, "train/kl": {value}}}\n')

@@ -2,14 +2,9 @@
 
 import re
 import xml.etree.ElementTree as ET
-from itertools import pairwise
-
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from prefjax.report.charts import Chart, Line, signals
-from prefjax.report.svg import alternative, draw, spread
+from prefjax.report.svg import alternative, draw
 
 
 def test_every_chart_is_well_formed_and_says_in_words_what_it_shows(one):
@@ -50,15 +45,3 @@ def test_a_name_that_is_too_long_is_cut_and_whole_in_its_title():
     lines = [Line("a-name-that-is-longer-than-there-is-room-for", "measured", [0, 1], [1.0, 2.0])]
     made = draw(Chart("win", "t", "", lines))
     assert "…</text>" in made and "<title>a-name-that-is-longer-than-there-is-room-for</title>" in made
-
-
-@given(st.lists(st.floats(0, 100), max_size=7))
-def test_names_are_kept_apart_in_their_order(wanted):
-    places = spread(wanted, 12, 0, 100)
-    pairs = sorted(zip(wanted, places, strict=True))
-    assert all(b[1] - a[1] >= 12 - 1e-9 for a, b in pairwise(pairs))
-    assert all(place >= -1e-9 and place <= 100 + 1e-9 for place in places)
-
-
-def test_names_that_have_room_stay_where_they_are():
-    assert spread([10, 50, 30], 12, 0, 100) == pytest.approx([10, 50, 30])
