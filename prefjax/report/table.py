@@ -1,6 +1,8 @@
 """The groups side by side: each metric at the end, with its interval, as HTML, Markdown or LaTeX."""
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
 from prefjax.report.charts import track_of
 from prefjax.report.groups import Group
@@ -63,21 +65,27 @@ def quiet(cell: str) -> Html:
     return text(value, tag("small", f"{bracket}{rest}") if bracket else None)
 
 
-def grid(
-    head: Sequence[str], rows: Sequence[Sequence[object]], caption: str, classes: Sequence[str | None] = ()
-) -> Html:
-    """A table that scrolls in itself; its first column heads the rows."""
+def grid(head: Sequence[str], rows: Sequence[Sequence[Any]], caption: str, classes: Sequence[str | None] = ()) -> Html:
+    """A table that scrolls in itself; its first column heads the rows, columns of words are set from the left."""
     kinds = list(classes) or [None] * len(rows)
-    return tag(
-        "div",
+    left = ["words" if _words([row[at] for row in rows]) else None for at in range(len(head))]
+    cell = lambda kind, at, value, **more: tag(kind, value, class_=left[at], **more)
+    lines = [
         tag(
-            "table",
-            tag("caption", caption) if caption else None,
-            tag("thead", tag("tr", [tag("th", word, scope="col") for word in head])),
-            tag("tbody", [
-                tag("tr", tag("th", row[0], scope="row"), [tag("td", cell) for cell in row[1:]], class_=kind)
-                for row, kind in zip(rows, kinds, strict=True)
-            ]),
-        ),
-        class_="scroll", tabindex=0, role="region", aria_label=caption or text(*head),
-    )  # fmt: skip
+            "tr",
+            cell("th", 0, row[0], scope="row"),
+            [cell("td", at + 1, x) for at, x in enumerate(row[1:])],
+            class_=kind,
+        )
+        for row, kind in zip(rows, kinds, strict=True)
+    ]
+    heads = tag("thead", tag("tr", [cell("th", at, word, scope="col") for at, word in enumerate(head)]))
+    about = {"tabindex": 0, "role": "region", "aria_label": caption or ", ".join(head)}
+    table = tag("div", tag("table", heads, tag("tbody", lines)), class_="scroll", **about)
+    return text(table, tag("p", caption, class_="note") if caption else None)
+
+
+def _words(cells: Sequence[Any]) -> bool:
+    """Whether most cells of a column are no numbers."""
+    number = re.compile(r"[+−-]?[\d.]|[<–-]|$")
+    return 2 * sum(not number.match(str(cell)) for cell in cells) > len(cells)
