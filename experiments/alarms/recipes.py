@@ -102,7 +102,7 @@ FAILURES = {
     "reward punishes every refusal": Failure(_taste("taste(name='compliance')"), ("under-refusal",)),
     "reward loves warm wrong answers": Failure(_taste("warm_and_wrong"), ("factuality-hidden-by-style",)),
     "learning rate x 100 (DPO)": Failure(_dpo(**{"optim.lr": 2e-2}), ("kl-budget",)),
-    "learning rate x 100 (PPO)": Failure(_ppo(**{"optim.lr": 2e-2}), ("kl-budget", "kl-collapse")),
+    "learning rate x 100 (PPO)": Failure(_ppo(**{"optim.lr": 2e-2}), ("kl-budget", "entropy-collapse")),
     "learning rate 0": Failure(_dpo(**{"optim.lr": 0.0}), ("no-movement",)),
     "beta 0 (DPO: no gradient)": Failure(_dpo(loss="dpo_loss(beta=0.0)"), ("no-movement",)),
     "beta 0 (PPO: no leash)": Failure(_ppo(**{"rl.kl_coef": 0.0, "steps": 40}), ("kl-budget", "reward-hacking")),

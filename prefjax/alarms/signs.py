@@ -28,7 +28,6 @@ STILL = 0.01  # nats a sequence: less than that is no movement
 MOVED = 0.1  # nats: from which a fall back to STILL is a collapse
 CHANCE = 0.55  # accuracy that is hardly better than a coin's
 PERFECT = 0.97  # accuracy that people's judgements do not have
-EARLY = 0.25  # share of training in which that is too soon
 SHIFT = 0.3  # share of completions whose form has changed
 TRUTHS = ("gold", "factuality", "win_rate")  # what a proxy stands for, the best known first
 
@@ -152,10 +151,9 @@ def _label_noise(view: View) -> Iterator[Alarm]:
 
 
 def _artifacts(view: View) -> Iterator[Alarm]:
-    """Held-out pairs are told apart almost without error, almost at once, and completions change their form."""
+    """Held-out pairs are told apart almost without error, and completions change their form."""
     means = series(view, "rewards/accuracy")
-    soon = [m for m, entry in zip(means, view.history, strict=False) if 0 < entry["step"] <= EARLY * view.steps]
-    if len(means) < len(view.history) or not soon or max(soon) < PERFECT:
+    if len(means) < len(view.history) or max(means) < PERFECT:
         return
     form, shown = _form(view)
     ratio, (least, most) = now(view, "length_ratio"), view.budget["length_ratio"]
@@ -164,10 +162,10 @@ def _artifacts(view: View) -> Iterator[Alarm]:
     if form:
         told = "; ".join(f"{name} {change}" for name, change in form.items())
         words = (
-            f"held-out accuracy was {max(soon):.3f} within {100 * EARLY:.0f} % of training, which judgement does not "
-            f"reach, and the form of completions changes ({told}): the pairs are told apart by an artifact"
+            f"held-out accuracy reached {max(means):.3f}, which judgement does not, and the form of completions changes "
+            f"({told}): the pairs are told apart by an artifact"
         )
-        evidence = {"rewards/accuracy": max(soon), "form": form}
+        evidence = {"rewards/accuracy": max(means), "form": form}
         yield Alarm("pair-artifacts", "rewards/accuracy", view.step, "alarm", words, evidence, shown)
 
 

@@ -214,8 +214,8 @@ def test_pairs_that_an_artifact_tells_apart():
     assert "begin with 'Happy' 0 % to 100 %" in raised[0].words
     assert raised[0].examples[0]["response"].startswith("Happy to help!")
     assert names(world(*[QUIET] * 5, held_out=accuracies)) == []  # no shift of form
-    slowly = [told(rewards__accuracy=a) for a in (0.5, 0.8, 0.99, 1.0, 1.0)]
-    assert names(world(*[QUIET] * 4, greeted, held_out=slowly)) == []
+    doubtful = [told(rewards__accuracy=a) for a in (0.5, 0.8, 0.9, 0.95, 0.96)]
+    assert names(world(*[QUIET] * 4, greeted, held_out=doubtful)) == []
 
 
 def test_an_evaluation_of_intervals_alone_changes_by_both():
