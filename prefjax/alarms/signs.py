@@ -162,8 +162,8 @@ def _artifacts(view: View) -> Iterator[Alarm]:
     if form:
         told = "; ".join(f"{name} {change}" for name, change in form.items())
         words = (
-            f"held-out accuracy reached {max(means):.3f}, which judgement does not, and the form of completions changes "
-            f"({told}): the pairs are told apart by an artifact"
+            f"held-out accuracy reached {max(means):.3f}, which judgement does not, and the form of completions "
+            f"changes ({told}): the pairs are told apart by an artifact"
         )
         evidence = {"rewards/accuracy": max(means), "form": form}
         yield Alarm("pair-artifacts", "rewards/accuracy", view.step, "alarm", words, evidence, shown)
