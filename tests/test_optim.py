@@ -223,7 +223,7 @@ def mine_loss(rewards, *, where):
 
 
 def test_dpo_eats_pairs(params):
-    with pytest.raises(ConfigError, match="'dpo' eats Pairs, got Demos"):
+    with pytest.raises(ConfigError, match="'dpo' eats Pairs or Rankings, got Demos"):
         run(dpo.make, base(), params, Demos(sequences((8, 12)), np.ones(8, np.float32)))
 
 

@@ -46,8 +46,9 @@ def make_case(name: str, **knobs) -> Case:
     rng = np.random.default_rng(0)
     for kind, shape in (("rewards", (ROWS, 2)), ("pairs", (ROWS, 2, TOKENS)), ("rows", (ROWS, TOKENS))):
         lengths = rng.integers(2, TOKENS + 1, shape[:-1])
-        draw = lambda k, shape=shape: rng.uniform(-3, -0.2, shape) if "logps" in k else rng.normal(-1, 1, shape)
-        arrays = {k: draw(k).astype(np.float32) for k in wanted if "mask" not in k}
+        arrays = {k: rng.normal(-1, 1, shape).astype(np.float32) for k in wanted if "mask" not in k}
+        if kind == "pairs":  # where no ratio is taken of them, log-probabilities have to be some
+            arrays |= {k: -0.2 - np.abs(v) for k, v in arrays.items() if "logps" in k}
         arrays |= {k: np.arange(TOKENS) < lengths[..., None] for k in wanted if "mask" in k}
         try:
             loss(**arrays)
@@ -80,9 +81,10 @@ def test_losses_whose_parts_do_not_add_up_are_marked():
     for name in SPAN_BATCH:
         case, target = CASES[name], {"target": np.float32([0, 1] * (ROWS // 2))}
         knobs = target if "target" in parameters(name) else {}
-        loss = lambda i, n, case=case, knobs=knobs: case(
-            **{k: v[i::n] for k, v in (case.arrays | knobs).items() if k in knobs},
-            arrays={k: v[i::n] for k, v in case.arrays.items()},
+        gained = case.arrays | {"logps": case.arrays["logps"] + 1}  # by the policy, so that KTO's KL is not cut at 0
+        loss = lambda i, n, case=case, knobs=knobs, gained=gained: case(
+            **{k: v[i::n] for k, v in knobs.items()},
+            arrays={k: v[i::n] for k, v in gained.items()},
         )[0]
         apart, whole = sum(loss(i, 4).total for i in range(4)), loss(0, 1).total
         assert abs(apart - whole) > 1e-3 * abs(whole), name
