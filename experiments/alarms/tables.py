@@ -12,6 +12,11 @@ NAMES = (
     "chosen-falling", "label-noise", "pair-artifacts",
 )  # fmt: skip
 
+UNJUDGED = {  # alarms of what such a run does not have: no critic, no pairs
+    "DPO": ("critic-useless",),
+    "PPO": ("chosen-falling", "label-noise", "pair-artifacts"),
+}
+
 
 def tables(rows: list[dict[str, Any]]) -> str:
     return f"{failures(rows)}\n\n{false_alarms(rows)}\n"
@@ -39,9 +44,10 @@ def false_alarms(rows: list[dict[str, Any]]) -> str:
     lines = [f"| alarm | {' | '.join(f'{head} | 95 %' for head in heads)} |", "|---" * (1 + 2 * len(heads)) + "|"]
     for alarm in NAMES:
         cells = []
-        for found in groups.values():
+        for algorithm, found in groups.items():
             count = sum(alarm in row["alarms"] for row in found)
-            cells += [str(count), exact(count, max(len(found), 1))]
+            judged = alarm not in UNJUDGED[algorithm]
+            cells += [str(count), exact(count, max(len(found), 1))] if judged else ["not judged", ""]
         lines.append(f"| {alarm} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

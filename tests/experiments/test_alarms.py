@@ -56,3 +56,4 @@ def test_tables_count_runs_and_say_what_was_not_named():
     healthy = [{"run": f"healthy/DPO {at}", "alarms": {"brevity": [12]} if at == 0 else {}} for at in range(20)]
     text = false_alarms(healthy)
     assert "| brevity | 1 | [0, 25] % |" in text and "| verbosity | 0 | at most 14 % |" in text
+    assert "| critic-useless | not judged |  |" in text  # there is no critic: that it was not raised says nothing
