@@ -81,7 +81,8 @@ def test_losses_whose_parts_do_not_add_up_are_marked():
     for name in SPAN_BATCH:
         case, target = CASES[name], {"target": np.float32([0, 1] * (ROWS // 2))}
         knobs = target if "target" in parameters(name) else {}
-        gained = case.arrays | {"logps": case.arrays["logps"] + 1}  # by the policy, so that KTO's KL is not cut at 0
+        gains = {k: v + 1 for k, v in case.arrays.items() if "logps" in k and "ref" not in k}
+        gained = case.arrays | gains  # so that KTO's KL is not cut at 0
         loss = lambda i, n, case=case, knobs=knobs, gained=gained: case(
             **{k: v[i::n] for k, v in knobs.items()},
             arrays={k: v[i::n] for k, v in gained.items()},
