@@ -41,6 +41,7 @@ def get_config(kind):
         c.evals.first, c.reward, c.rollout.max_new = c.evals.second, "length(target=4)", 8
         c.rl.minibatches, c.rl.kl_target, c.rl.kl_horizon = 2, 0.1, 100.0  # the price of a nat moves
         c.budget.kl, c.budget.patience = 1e-9, 1  # any move at all is an alarm
+        c.reference, c.optim.ema = "sync(alpha=0.5)", 0.9  # and so do the reference and an average
     return c
 """
 
@@ -144,7 +145,11 @@ def test_four_kills_leave_no_trace(runs, kind, tmp_path):
     whole = _whole(runs, kind)
     assert _record(workdir) == whole
     assert "eval/12.json" in whole
-    assert kind != "ppo" or len(whole["alarms.jsonl"].splitlines()) > 1
+    if kind == "ppo":  # the state that is resumed is not only parameters and the moments of the optimizer
+        assert len(whole["alarms.jsonl"].splitlines()) > 1
+        lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+        prices = [line["train/kl_coef"] for line in lines if "train/kl_coef" in line]
+        assert len({*prices}) == len(prices) > 5
 
 
 @pytest.mark.slow
