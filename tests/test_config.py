@@ -1,5 +1,8 @@
 """Settings: what no run can start from, and the numbers that reach the step."""
 
+import re
+from pathlib import Path
+
 import jax.numpy as jnp
 import pytest
 
@@ -50,3 +53,10 @@ def test_hparams_are_the_numbers_as_float32_scalars():
 
 def test_flatten():
     assert flatten({"a": {"b": 1, "c": (1, 2)}, "d": "x"}) == {"a.b": 1, "a.c": [1, 2], "d": "x"}
+
+
+def test_the_docs_name_every_setting_of_learning_on_policy_and_none_that_is_not_there():
+    text = (Path(__file__).parents[1] / "docs/on_policy.md").read_text()
+    named = set(re.findall(r"\b((?:rl|rollout)\.[a-z_]+)", text))
+    c = base()
+    assert named == {f"{part}.{name}" for part in ("rl", "rollout") for name in c[part]}

@@ -84,20 +84,36 @@ def pairs(world: World, probs: np.ndarray, count: int, seed: int, soft: bool = F
 
     With `soft` they carry the probability that the rater prefers the first, who may then have preferred the second.
     """
+    prompt, ordered, chance = judged(world, probs, count, seed, soft)
+    sequences = jax.tree.map(lambda x: x[prompt[:, None], ordered], world.responses)
+    target = chance.astype(np.float32) if soft else None
+    return Pairs(sequences, np.ones(count, np.float32), target=target)  # ty: ignore[invalid-argument-type]
+
+
+def judged(
+    world: World, probs: np.ndarray, count: int, seed: int, soft: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `pairs` is made of, by index.
+
+    Returns:
+      Prompts `[N]`, responses `[N, 2]` with the preferred one first, and the probability `[N]` that the rater prefers
+      the one that was drawn first.
+    """
     rng = np.random.default_rng(seed)
     prompt = np.arange(count) % len(probs)
     drawn = np.array([rng.choice(probs.shape[1], size=2, p=probs[p]) for p in prompt])
     rewards = world.rewards[prompt[:, None], drawn]
     chance = 1 / (1 + np.exp(rewards[:, 1] - rewards[:, 0]))
     first = soft | (rng.random(count) < chance)
-    ordered = np.where(first[:, None], drawn, drawn[:, ::-1])
-    sequences = jax.tree.map(lambda x: x[prompt[:, None], ordered], world.responses)
-    target = chance.astype(np.float32) if soft else None
-    return Pairs(sequences, np.ones(count, np.float32), target=target)  # ty: ignore[invalid-argument-type]
+    return prompt, np.where(first[:, None], drawn, drawn[:, ::-1]), chance
 
 
 def reference(world: World, key: jax.Array, spread: float = 8.0) -> tuple[models.Transformer, Params]:
-    """A Llama of two layers, random, its output embedding `spread` times the usual so that responses differ."""
+    """A Llama of two layers, random, its output embedding `spread` times the usual so that responses differ.
+
+    Its positions are relative, so that a prompt token and the same token repeated look alike to it: after prompt 1 it
+    cannot draw another token than after prompt 1 and response 1, and may miss the optimum. Prompt 0 is never repeated.
+    """
     vocab = int(np.max(world.responses.tokens)) + 1
     model = models.llama(
         vocab=vocab, width=32, layers=2, heads=2, positions=world.responses.tokens.shape[-1], tied=False
