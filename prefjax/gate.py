@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from prefjax.errors import ConfigError
 from prefjax.evals.stats import holm
-from prefjax.report.changes import FEW, Change, from_bound, of_slice, paired, unpaired
+from prefjax.report.changes import Change, by_prompt, from_bound, of_slice, paired, unpaired
 from prefjax.report.groups import Group
 from prefjax.report.metrics import METRICS, known, moved, moved_between
 from prefjax.report.runs import Estimate, Run, home_of
@@ -167,9 +167,10 @@ def compare(run: Run, baseline: Run, metric: str, slice: str | None = None) -> C
         return f"{metric} was not measured in {run.path if old else baseline.path}"
     if metric == "win_rate" and (differ := _opponents_differ(run, baseline)):
         return differ
-    change = paired(_rows(baseline, metric, slice), _rows(run, metric, slice), metric)
-    if change is None or (slice is None and change.n < FEW):
-        change = unpaired(old, new) or change
+    before, after = _rows(baseline, metric, slice), _rows(run, metric, slice)
+    change = paired(before, after, metric)
+    if change is None or 2 * change.n < max(len(by_prompt(rows, metric)) for rows in (before, after)):
+        change = unpaired(old, new) or change  # few prompts are shared: what most of them say counts
     if change is None:
         return f"{metric} has no interval in {baseline.path} or {run.path}"
     return change if known(metric).better > 0 else change.turned()

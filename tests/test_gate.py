@@ -123,6 +123,14 @@ def test_win_rates_against_different_opponents_are_not_compared(baseline, tmp_pa
     assert "are not against one opponent with one judge" in found.reasons[0].words
 
 
+def test_runs_that_share_few_prompts_are_compared_unpaired(baseline, tmp_path):
+    def move(row):
+        row["prompt"] += "" if row["record"] % 3 == 0 else " (asked anew)"
+
+    found = gate(read(changed(baseline, tmp_path / "run", move)), read(baseline), rules())
+    assert all("(not paired)" in reason.words for reason in found.reasons)
+
+
 def test_rules_of_a_file_take_the_place_of_the_defaults(baseline, tmp_path):
     file = tmp_path / "rules.toml"
     file.write_text(RULES)
