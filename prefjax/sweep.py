@@ -9,9 +9,10 @@ import ast
 import hashlib
 import itertools
 import json
+import logging
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +20,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from prefjax import files, together
-from prefjax.config import numbers
+from prefjax.config import flatten, numbers
 from prefjax.errors import ConfigError
-from prefjax.log import RESUMABLE, flatten
+from prefjax.log import RESUMABLE
 from prefjax.resolve import nearest, parse
 from prefjax.sums import changed, paths, terms
 
+_log = logging.getLogger(__name__)
 _CALLS = ("loss", "value_loss", "reference", "optim.tx", "optim.schedule")  # settings whose numbers are traced
 
 
@@ -57,11 +59,8 @@ def axis(text: str) -> Axis:
         return Axis(path, tuple(range(first, last + 1)))
     if match := re.fullmatch(r"(log|uniform)\(([^,]+),([^,]+)\)", values):
         low, high = (_literal(part) for part in match.groups()[1:])
-        if (
-            not all(isinstance(x, int | float) for x in (low, high))
-            or not low < high
-            or (match[1] == "log" and low <= 0)
-        ):
+        ends = all(isinstance(x, int | float) for x in (low, high))
+        if not ends or low >= high or (match[1] == "log" and low <= 0):
             raise ConfigError(f"--axis {text!r}: expected {match[1]}(LOW,HIGH) with LOW < HIGH, and LOW > 0 for log")
         return Axis(path, law=match[1], range=(float(low), float(high)))
     return Axis(path, tuple(_literal(part) for part in _split(values)))
@@ -104,7 +103,9 @@ def runs(config: ConfigDict, axes: Sequence[Axis], *, zipped: bool = False, draw
     return found
 
 
-def train(found: Sequence[Run], workdir: Path, *, limit: float = math.inf) -> list[list[Run]]:
+def train(
+    found: Sequence[Run], workdir: Path, *, limit: float = math.inf, say: Callable[[str], None] = _log.info
+) -> list[list[Run]]:
     """Trains the runs of a sweep, each in the folder of its name, those of one program together.
 
     Runs that are finished are left alone, and so are those that ended with numbers that are not finite.
@@ -114,6 +115,7 @@ def train(found: Sequence[Run], workdir: Path, *, limit: float = math.inf) -> li
       workdir: folder of the sweep; sweep.json there says which run is which.
       limit: bytes of a device that a program may take, by the compiler's account; of one that takes more the runs are
         trained half after half.
+      say: is told how much memory each program takes.
 
     Returns:
       The runs that became programs, by program.
@@ -121,24 +123,28 @@ def train(found: Sequence[Run], workdir: Path, *, limit: float = math.inf) -> li
     Raises:
       PrefjaxError, Interrupted: as `prefjax.together.train`; the same call goes on from there.
     """
-    table = [{"name": run.name, "changes": run.changes} for run in found]
+    table = workdir / "sweep.json"
+    known = json.loads(table.read_text())["runs"] if table.exists() else []
+    rows = {row["name"]: row for row in known} | {run.name: {"name": run.name, "changes": run.changes} for run in found}
     with files.writing(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
-        files.write_json(workdir / "sweep.json", {"runs": table})
+        files.write_json(table, {"runs": list(rows.values())})
     trained = []
-    for group in groups(run for run in found if not over(workdir / run.name)):
+    for group in groups(run for run in found if not over(run, workdir)):
         while group:
-            count = together.train([run.config for run in group], [workdir / run.name for run in group], limit=limit)
+            configs, folders = [run.config for run in group], [workdir / run.name for run in group]
+            count = together.train(configs, folders, limit=limit, say=say)
             trained.append(group[:count])
             group = group[count:]
     return trained
 
 
-def over(workdir: Path) -> str:
-    """How a run ended for good: "done" or "not finite"; empty where it may go on."""
-    if (workdir / "DONE").exists():
-        return "done"
-    failed = workdir / "FAILED.json"
+def over(run: Run, workdir: Path) -> str:
+    """How a run of the sweep ended for good: "done" or "not finite"; empty where it may go on."""
+    done, failed = (workdir / run.name / name for name in ("DONE", "FAILED.json"))
+    if done.exists():
+        end = json.loads(done.read_text())
+        return "done" if end["step"] >= run.config.steps or "stopped" in end else ""
     return "not finite" if failed.exists() and json.loads(failed.read_text())["error"] == "NonFiniteError" else ""
 
 

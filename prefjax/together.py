@@ -21,7 +21,7 @@ from prefjax import budget, files, host, interrupt, mesh, saves
 from prefjax.errors import Interrupted, PrefjaxError
 from prefjax.log import Meter, Record, progress
 from prefjax.setup import evaluations, setup, sibling
-from prefjax.train import begin, due, evaluate, finish, one_step, prefetch, take_up
+from prefjax.train import begin, due, evaluate, finish, one_step, prefetch, settle, take_up
 from prefjax.types import Sequences as Rows
 from prefjax.types import Setup, TrainState
 
@@ -30,13 +30,20 @@ _log = logging.getLogger(__name__)
 Steps = list[tuple[int, dict[str, Any]]]  # number of a step -> its metrics
 
 
-def train(configs: Sequence[Any], workdirs: Sequence[Path], *, limit: float = math.inf) -> int:
+def train(
+    configs: Sequence[Any],
+    workdirs: Sequence[Path],
+    *,
+    limit: float = math.inf,
+    say: Callable[[str], None] = _log.info,
+) -> int:
     """Trains runs that differ in traced numbers and seeds alone, each in its workdir, from the newest checkpoint there.
 
     Args:
       configs, workdirs: of the runs.
       limit: bytes of a device that a program may take, by the compiler's account, frozen models included. While it
         takes more, half of the runs are left out.
+      say: is told how much memory the program takes.
 
     Returns:
       How many of the runs were trained, the first ones. Those whose own numbers became NaN or infinite are among them:
@@ -59,9 +66,7 @@ def train(configs: Sequence[Any], workdirs: Sequence[Path], *, limit: float = ma
             step = Program(runs)
             while step.bytes > limit and len(step.runs) > 1:
                 step = Program(runs[: (len(step.runs) + 1) // 2])
-            _log.info(
-                "%d of %d runs in one program: %.1f MiB of a device", len(step.runs), len(runs), step.bytes / 2**20
-            )
+            say(f"{len(step.runs)} of {len(runs)} runs in one program: {step.bytes / 2**20:.1f} MiB of a device")
             for run, record in zip(step.runs, records, strict=False):
                 lanes.append(Lane(run, record, stack))
             _fit(lanes, step)
@@ -90,27 +95,24 @@ class Lane:
             self.end(self.state)
 
     def tell(self, steps: Steps) -> None:
-        """Records an interval. A run whose numbers are no longer finite ends."""
-        for at, metrics in steps:
-            self.meter.add(at, metrics)
+        """Records an interval. A run whose numbers are not finite, or make no sense, ends."""
         try:
+            for at, metrics in steps:
+                self.meter.add(at, metrics)
             self.meter.flush()
         except PrefjaxError as error:
             self.record.close(error)
             self.alive = False
 
-    def evaluate(self, state: TrainState) -> None:
-        """Evaluates a state. A run that has spent its budget ends."""
-        self.verdict = interrupt.attempt(evaluate, self.evals, state, self.run.frozen, self.record) or self.verdict
-        self.meter.skip()
-        if self.verdict.ended:
+    def reach(self, state: TrainState, evaluates: bool, saves: bool) -> None:
+        """Evaluates a state and saves it, if due. A run that has spent its budget, or taken its last step, ends."""
+        if evaluates:
+            done = interrupt.attempt(evaluate, self.evals, state, self.run.frozen, self.record)
+            self.verdict = done or self.verdict
+            self.meter.skip()
+        if self.verdict.ended or int(state.step) == self.run.config.steps:
             self.end(state)
-
-    def save(self, state: TrainState) -> None:
-        """Saves a state; the last one is the end of the run."""
-        if int(state.step) == self.run.config.steps:
-            self.end(state)
-        else:
+        elif saves:
             self.checkpoints.save(state)
 
     def pause(self, state: TrainState, steps: Steps) -> None:
@@ -121,14 +123,10 @@ class Lane:
 
     def end(self, state: TrainState) -> None:
         """Marks the run as done, after its last step or where its budget ended it."""
-        ended = self.record.ended or self.verdict.ended
-        if self.verdict.ended and self.run.config.budget.on_breach == "rollback":
-            state = self.checkpoints.back(self.start)
-            self.verdict.ended["rolled_back_to"] = int(state.step)
-        elif self.checkpoints.latest != int(state.step):
-            self.checkpoints.save(state)
+        if not self.record.ended:
+            state = settle(state, lambda: self.start, self.verdict, self.run.config, self.checkpoints)
         self.alive = False
-        finish(state, ended, self.record)
+        finish(state, self.record.ended or self.verdict.ended, self.record)
 
 
 class Program:
@@ -202,37 +200,50 @@ def unpacked(batch: Any) -> Any:
 def _fit(lanes: list[Lane], step: Program) -> None:
     """The loop over steps. Runs that go on from a later step than others wait for them."""
     config, of_run = lanes[0].run.config, jax.jit(lambda tree, index: jax.tree.map(lambda x: x[index], tree))
-    states, told = step.stacked([lane.state for lane in lanes]), []
+    states = step.stacked([lane.state for lane in lanes])
     first = min((lane.first for lane in lanes if lane.alive), default=config.steps)
+    late: Steps = []  # of the interval before, fetched when this one ends, so that the loop never waits for a step
+    new: Steps = []
 
-    def each(work: Callable[[Lane, TrainState, Steps], None]) -> None:
-        """Does something with every run that goes on, its state, and the steps told since the last time."""
-        fetched = jax.device_get(told)
-        for index, lane in enumerate(lanes):
-            own = [(at, jax.tree.map(itemgetter(index), found)) for at, found in fetched if at > lane.first]
-            if lane.alive and at > lane.first:
-                work(lane, lane.run.parallel.place(jax.device_get(of_run(states, index))), own)
-        told.clear()
+    def running(at: int) -> list[tuple[int, Lane]]:
+        return [(index, lane) for index, lane in enumerate(lanes) if lane.alive and at > lane.first]
+
+    def tell(at: int, steps: Steps) -> None:
+        fetched = jax.device_get(steps)
+        for index, lane in running(at):
+            lane.tell(_own(lane, index, fetched))
+
+    def state_of(index: int) -> TrainState:
+        return lanes[index].run.parallel.place(jax.device_get(of_run(states, index)))
 
     with interrupt.deferred() as asked, progress(first, config.steps) as advance:
         for at, batch in prefetch(step.batch_at, first, config.steps):
-            active = np.array([lane.alive and at > lane.first for lane in lanes])
-            states, metrics = step(active, states, batch)
-            told.append((at, metrics))
+            states, metrics = step(np.array([lane.alive and at > lane.first for lane in lanes]), states, batch)
+            new.append((at, metrics))
             logs, evaluates, saves = (
                 due(at, every, config.steps) for every in (config.log_every, config.eval_every, config.checkpoint_every)
             )
             if logs or evaluates or saves:
-                each(lambda lane, state, steps: lane.tell(steps))
+                tell(at, late)
+                late, new = new, []
                 advance(at, {})
-            if evaluates:
-                each(lambda lane, state, steps: lane.evaluate(state))
+            if evaluates or saves:
+                tell(at, late)
+                late = []
+                for index, lane in running(at):
+                    lane.reach(state_of(index), evaluates, saves)
             signal = asked()
-            if saves:
-                each(lambda lane, state, steps: lane.save(state))
-            elif signal:
-                each(Lane.pause)
+            if signal and not saves:
+                tell(at, late)
+                new = jax.device_get(new)
+                for index, lane in running(at):
+                    lane.pause(state_of(index), _own(lane, index, new))
             if signal and at < config.steps:
                 raise Interrupted(signal, f"after step {at}")
             if not any(lane.alive for lane in lanes):
                 return
+
+
+def _own(lane: Lane, index: int, steps: Steps) -> Steps:
+    """What is told of one run."""
+    return [(at, jax.tree.map(itemgetter(index), found)) for at, found in steps if at > lane.first]

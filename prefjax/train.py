@@ -102,11 +102,9 @@ def fit(run: Setup, evals: dict[str, Callable], record: Record) -> tuple[TrainSt
                 if signal:
                     raise Interrupted(signal, f"after step {at}")
         meter.flush()
-        if verdict.ended and config.budget.on_breach == "rollback":
-            state = checkpoints.back(run.parallel.place(run.algorithm.init(key, run.params)))
-            verdict.ended["rolled_back_to"] = int(state.step)
-        elif verdict.ended and checkpoints.latest != int(state.step):
-            checkpoints.save(state)
+        if verdict.ended:
+            start = lambda: run.parallel.place(run.algorithm.init(key, run.params))
+            state = settle(state, start, verdict, config, checkpoints)
     return state, verdict.ended
 
 
@@ -131,6 +129,22 @@ def take_up(
         missing = {name: evals[name] for name in evals if name not in done}
         return state, evaluate(missing, state, run.frozen, record)
     return state, budget.resumed(record, first)
+
+
+def settle(
+    state: TrainState,
+    start: Callable[[], TrainState],
+    verdict: budget.Verdict,
+    config: Any,
+    checkpoints: saves.Checkpoints,
+) -> TrainState:
+    """The state that a run ends with, saved: its last one, or where the budget ended it the newest one inside."""
+    if verdict.ended and config.budget.on_breach == "rollback":
+        state = checkpoints.back(start())
+        verdict.ended["rolled_back_to"] = int(state.step)
+    elif checkpoints.latest != int(state.step):
+        checkpoints.save(state)
+    return state
 
 
 def one_step(step: Callable) -> Callable:

@@ -1,6 +1,8 @@
 """Runs as one program are those runs alone."""
 
+import contextlib
 import json
+import signal
 
 import jax
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from prefjax import checkpoint, sweep, together
 from prefjax.config import base
+from prefjax.errors import Interrupted
 from prefjax.train import train
 
 AXES = ("optim.lr=1e-3,3e-4", "seed=0,1")
@@ -78,9 +81,31 @@ def test_a_sweep_goes_on_where_its_runs_stand(folder, tmp_path):
         same(tmp_path / run.name, folder / run.name)
 
 
+def test_a_signal_in_the_middle_of_an_interval_leaves_no_trace(folder, tmp_path, monkeypatch):
+    asked = iter([None] * 12 + [signal.SIGTERM])  # after 13 steps: the interval has 3 of 5
+    with monkeypatch.context() as patched:
+        patched.setattr(together.interrupt, "deferred", lambda: contextlib.nullcontext(lambda: next(asked)))
+        with pytest.raises(Interrupted, match="after step 13"):
+            swept(tmp_path, *AXES)
+    for run in swept(tmp_path, *AXES):
+        same(tmp_path / run.name, folder / run.name)
+
+
+def test_a_sweep_that_is_made_longer_goes_on_and_one_beside_it_is_added(folder, tmp_path):
+    (short,) = swept(tmp_path, "optim.lr=1e-3", "seed=0", steps=10)
+    (long,) = swept(tmp_path, "optim.lr=1e-3", "seed=0")
+    assert short.name == long.name
+    same(tmp_path / long.name, folder / long.name)
+    swept(tmp_path, "optim.lr=3e-4", "seed=0", steps=0)
+    assert [row["changes"]["optim.lr"] for row in json.loads((tmp_path / "sweep.json").read_text())["runs"]] == [
+        1e-3,
+        3e-4,
+    ]
+
+
 def test_a_run_that_is_not_finite_ends_and_the_others_go_on(folder, tmp_path):
     found = swept(tmp_path, "optim.lr=1e-3,1e38", "seed=0")
-    assert [sweep.over(tmp_path / run.name) for run in found] == ["done", "not finite"]
+    assert [sweep.over(run, tmp_path) for run in found] == ["done", "not finite"]
     assert "not finite" in json.loads((tmp_path / found[1].name / "FAILED.json").read_text())["message"]
     same(tmp_path / found[0].name, folder / found[0].name)
 

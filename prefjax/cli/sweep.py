@@ -34,12 +34,12 @@ def main(argv: list[str]) -> int:
     for number, group in enumerate(sweep.groups(found), 1):
         for run in group:
             changes = ", ".join(f"{path}={value}" for path, value in run.changes.items())
-            print(f"program {number}  {run.name}  {changes}  {sweep.over(folder / run.name)}".rstrip())
+            print(f"program {number}  {run.name}  {changes}  {sweep.over(run, folder)}".rstrip())
     if options.dry_run:
         return 0
     with interrupt.handled():
-        sweep.train(found, folder, limit=options.memory * 2**30)
-    ends = [sweep.over(folder / run.name) for run in found]
+        sweep.train(found, folder, limit=options.memory * 2**30, say=print)
+    ends = [sweep.over(run, folder) for run in found]
     print(f"{ends.count('done')} of {len(found)} runs are done in {folder}, {ends.count('not finite')} not finite")
     return 4 if "not finite" in ends else 0
 
