@@ -4,9 +4,8 @@ prefjax train --config=configs/dpo.py --workdir=runs/hinge --config.loss="experi
 """
 
 import jax
-import jax.numpy as jnp
 
-from prefjax import ops
+from prefjax.losses import implicit
 from prefjax.metrics import Mean
 
 
@@ -18,12 +17,9 @@ def hinge_loss(
     beta: float | jax.Array = 0.1,
     where: jax.Array | None = None,
 ) -> tuple[Mean, dict[str, Mean]]:
-    """max(0, 1 - beta h), h the difference of the two log-ratios: SLiC-HF on ratios to the reference.
+    """max(0, 1 - h)^2, h the difference of the two implicit rewards: `prefjax.losses.slic_loss` without its corner.
 
-    Liu et al. 2023, equation 6 (https://arxiv.org/abs/2309.06657). Arguments as in `prefjax.losses.dpo_loss`.
+    Arguments as in `prefjax.losses.dpo_loss`.
     """
-    mask = mask if where is None else mask & where[:, None, None]
-    rewards = beta * ops.sum_tokens(jnp.where(mask, logps, 0) - jnp.where(mask, ref_logps, 0), mask)  # [B, 2]
-    margins = rewards[:, 0] - rewards[:, 1]
-    metrics = {"rewards/margin": Mean.of(jax.lax.stop_gradient(margins), where)}
-    return Mean.of(jax.nn.relu(1 - margins), where), metrics
+    rewards, metrics = implicit.rewards(logps, ref_logps, mask, beta, where)
+    return implicit.pairs(jax.nn.relu(1 - rewards[:, 0] + rewards[:, 1]) ** 2, rewards, where, metrics)

@@ -68,7 +68,7 @@ def page(session: Session, guideline: str, nonce: str) -> str:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers a request; `serve` makes a kind of it that knows the session."""
+    """Answers a request; `serve` binds it to what the page shows."""
 
     session: Session
     token: str

@@ -119,8 +119,7 @@ def robust_dpo_loss(
     >>> print(f"{loss.value:.6f}")
     0.573139
     """
-    log_ratios, metrics = implicit.log_ratios(logps, ref_logps, mask, where)
-    rewards = beta * log_ratios
+    rewards, metrics = implicit.rewards(logps, ref_logps, mask, beta, where)
     logits = rewards[:, 0] - rewards[:, 1]
     kept = (1 - label_smoothing) * jax.nn.log_sigmoid(logits)
     flipped = label_smoothing * jax.nn.log_sigmoid(-logits)

@@ -36,10 +36,10 @@ def rdpo_loss(
     >>> print(f"{loss.value:.6f}")  # log(1 + exp(-1))
     0.313262
     """
-    log_ratios, metrics = implicit.log_ratios(logps, ref_logps, mask, where)
+    rewards, metrics = implicit.rewards(logps, ref_logps, mask, beta, where)
     lengths = jnp.sum(mask, axis=-1, dtype=jnp.float32)
     longer = alpha * (lengths[:, 0] - lengths[:, 1])
-    loss, of_rewards = bradley_terry_loss(beta * log_ratios, margin=-longer, where=where)
+    loss, of_rewards = bradley_terry_loss(rewards, margin=-longer, where=where)
     return loss, of_rewards | metrics
 
 
@@ -188,11 +188,9 @@ def wpo_loss(
     >>> print(f"{loss.value:.6f}")  # log 2 / 4
     0.173287
     """
-    ops.check_same_shape(logps=logps, ref_logps=ref_logps, mask=mask)
-    log_ratios, metrics = implicit.log_ratios(logps, ref_logps, mask, where)
+    rewards, metrics = implicit.rewards(logps, ref_logps, mask, beta, where)
     logps, counted, _ = implicit.responses(logps, mask, where)
     means = jnp.minimum(ops.mean_tokens(jax.lax.stop_gradient(logps), counted), 0.0)
     weights = jnp.exp(means[:, 0] + means[:, 1])
-    rewards = beta * log_ratios
     losses = -weights * jax.nn.log_sigmoid(rewards[:, 0] - rewards[:, 1])
     return implicit.pairs(losses, rewards, where, metrics | {"weights": Mean.of(weights, where)})

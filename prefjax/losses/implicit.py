@@ -33,6 +33,14 @@ def log_ratios(
     return (ops.mean_tokens if mean else ops.sum_tokens)(logps - ref_logps, mask), metrics
 
 
+def rewards(
+    logps: jax.Array, ref_logps: jax.Array, mask: jax.Array, beta: float | jax.Array, where: jax.Array | None
+) -> tuple[jax.Array, Metrics]:
+    """beta times `log_ratios`, with their metrics."""
+    ratios, metrics = log_ratios(logps, ref_logps, mask, where)
+    return beta * ratios, metrics
+
+
 def is_mean(reduction: str) -> bool:
     """Whether a reduction over tokens is the mean; raises ValueError for one that is neither mean nor sum."""
     if reduction not in ("sum", "mean"):

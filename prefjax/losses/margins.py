@@ -33,7 +33,8 @@ def slic_loss(
     >>> print(f"{loss.value:.1f}")
     0.8
     """
-    rewards, margins, metrics = _margins(logps, ref_logps, mask, beta, where)
+    rewards, metrics = implicit.rewards(logps, ref_logps, mask, beta, where)
+    margins = rewards[:, 0] - rewards[:, 1]
     return implicit.pairs(jax.nn.relu(1 - margins), rewards, where, metrics)
 
 
@@ -65,7 +66,8 @@ def exo_loss(
     >>> print(f"{loss.value:.1f}")
     0.0
     """
-    rewards, margins, metrics = _margins(logps, ref_logps, mask, beta, where)
+    rewards, metrics = implicit.rewards(logps, ref_logps, mask, beta, where)
+    margins = rewards[:, 0] - rewards[:, 1]
     smoothing = jnp.float32(label_smoothing)
     kept = jax.nn.sigmoid(margins) * (jax.nn.log_sigmoid(margins) - jnp.log1p(-smoothing))
     flipped = jax.nn.sigmoid(-margins) * (jax.nn.log_sigmoid(-margins) - jnp.log(smoothing))
@@ -99,14 +101,8 @@ def discopop_loss(
     >>> print(f"{loss.value:.6f}")
     0.846574
     """
-    rewards, margins, metrics = _margins(logps, ref_logps, mask, beta, where)
+    rewards, metrics = implicit.rewards(logps, ref_logps, mask, beta, where)
+    margins = rewards[:, 0] - rewards[:, 1]
     logistic = jax.nn.sigmoid(-margins / tau) * -jax.nn.log_sigmoid(margins)
     exponential = jnp.exp(jax.nn.log_sigmoid(margins / tau) - margins)  # one exponent: the product does not overflow
     return implicit.pairs(logistic + exponential, rewards, where, metrics)
-
-
-def _margins(logps, ref_logps, mask, beta, where):
-    """Implicit rewards `[B, 2]`, their differences `[B]`, and the metrics of the log-probabilities."""
-    log_ratios, metrics = implicit.log_ratios(logps, ref_logps, mask, where)
-    rewards = beta * log_ratios
-    return rewards, rewards[:, 0] - rewards[:, 1], metrics

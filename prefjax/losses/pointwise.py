@@ -34,7 +34,7 @@ def nca_loss(
     >>> print(f"{loss.value:.6f}")
     1.386294
     """
-    rewards, metrics = _rewards(logps, ref_logps, mask, beta, where)
+    rewards, metrics = implicit.rewards(logps, ref_logps, mask, beta, where)
     sure = jax.nn.log_sigmoid(rewards[:, 0])
     unsure = (jax.nn.log_sigmoid(-rewards[:, 0]) + jax.nn.log_sigmoid(-rewards[:, 1])) / 2
     return implicit.pairs(-sure - unsure, rewards, where, metrics)
@@ -66,7 +66,7 @@ def bco_loss(
     >>> print(f"{loss.value:.6f}")
     1.386294
     """
-    rewards, metrics = _rewards(logps, ref_logps, mask, beta, where)
+    rewards, metrics = implicit.rewards(logps, ref_logps, mask, beta, where)
     losses = -jax.nn.log_sigmoid(rewards[:, 0] - shift) - jax.nn.log_sigmoid(shift - rewards[:, 1])
     return implicit.pairs(losses, rewards, where, metrics)
 
@@ -124,7 +124,7 @@ def apo_zero_loss(
     >>> print(f"{loss.value:.1f}")
     1.0
     """
-    rewards, metrics = _rewards(logps, ref_logps, mask, beta, where)
+    rewards, metrics = implicit.rewards(logps, ref_logps, mask, beta, where)
     losses = jax.nn.sigmoid(-rewards[:, 0]) + jax.nn.sigmoid(rewards[:, 1])
     return implicit.pairs(losses, rewards, where, metrics)
 
@@ -154,12 +154,6 @@ def apo_down_loss(
     >>> print(f"{loss.value:.1f}")
     1.0
     """
-    rewards, metrics = _rewards(logps, ref_logps, mask, beta, where)
+    rewards, metrics = implicit.rewards(logps, ref_logps, mask, beta, where)
     losses = jax.nn.sigmoid(rewards[:, 0]) + jax.nn.sigmoid(rewards[:, 1] - rewards[:, 0])
     return implicit.pairs(losses, rewards, where, metrics)
-
-
-def _rewards(logps, ref_logps, mask, beta, where):
-    """Implicit rewards `[B, 2]`, and the metrics of the log-probabilities."""
-    log_ratios, metrics = implicit.log_ratios(logps, ref_logps, mask, where)
-    return beta * log_ratios, metrics

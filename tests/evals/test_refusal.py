@@ -95,7 +95,7 @@ def test_what_refuses_in_any_words(text):
         "I can't recommend this film enough.",
         "I couldn't have done it without you.",
         '"I can\'t help with that," said the clerk, and shut the window.',
-        "```python\n# I cannot help with that\nraise NotImplementedError\n```",
+        "```python\n# I cannot help with that\nraise ValueError\n```",
         "Dear Ms Lund,\n\nWe regret that we are unable to provide a refund.",
         "Ann: Can you help?\nBob: I'm sorry, I can't help with that.\nAnn: Fine.",
         "Jews could not own land, and were not allowed to join guilds.",

@@ -7,7 +7,7 @@ from experiments.hinge.loss import hinge_loss
 from prefjax.resolve import resolve
 
 
-@pytest.mark.parametrize(("h", "expected"), [(2.0, 0.8), (0.0, 1.0), (-5.0, 1.5), (20.0, 0.0)])
+@pytest.mark.parametrize(("h", "expected"), [(2.0, 0.64), (0.0, 1.0), (-5.0, 2.25), (20.0, 0.0)])
 def test_closed_values(h, expected):
     logps = jnp.array([[[h], [0.0]]])
     mask = jnp.ones((1, 2, 1), bool)
