@@ -7,10 +7,11 @@ mislead or be misjudged, "note" that it should be known.
 from collections.abc import Iterator
 from typing import Any
 
+from prefjax.evals.agreement import LOW
+
 Audit = dict[str, Any]
 Finding = dict[str, str]
 
-ALPHA = 0.4  # below which labels say little
 _BY_PROMPT = "split by prompt: split(source=..., part='train') and part='held_out' share none"
 
 
@@ -231,10 +232,10 @@ def _agreement(audit: Audit) -> Iterator[Finding]:
     for who, found in audit["agreement"].items():
         if found is None or found["ordinal"] is None:
             continue
-        low, error = found["ordinal"]["mean"] < ALPHA, found["error"]
+        low, error = found["ordinal"]["mean"] < LOW, found["error"]
         if low or (error or 0) > 0.1:
             alpha = within(found["ordinal"], "{:.2f}".format)
-            words = f"By their {who} people agree with alpha {alpha}" + (f", below {ALPHA}." if low else ".")
+            words = f"By their {who} people agree with alpha {alpha}" + (f", below {LOW}." if low else ".")
             words += "" if error is None else f" One judgement is wrong in about {percent(error)}."
             advice = "Relabel with a clearer guideline, doubt every win rate on such labels, and " + (
                 "train on the votes as soft targets, as is the default."

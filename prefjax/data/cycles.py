@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from prefjax.data.prompts import prompt_key
+from prefjax.data.records import lead, ranks
 
 
 class Cycles:
@@ -23,13 +24,11 @@ class Cycles:
     def add(self, row: int, record: dict[str, Any]) -> None:
         """Takes note of a record that has `chosen` and `rejected`, or a `ranking`."""
         ranking = record.get("ranking") or [record[side] for side in ("chosen", "rejected") if side in record]
-        votes = record.get("votes")
-        lead = votes[0] - votes[1] if votes else record.get("grade", 1)
-        if lead <= 0:
-            ranking = ranking[::-1] if lead else []
+        better = lead(record)
+        if better <= 0:
+            ranking = ranking[::-1] if better else []
         prompt = prompt_key(record).to_bytes(8, "big")
-        ranks = [[_answer(prompt, text) for text in ([rank] if isinstance(rank, str) else rank)] for rank in ranking]
-        for high, low in pairwise(ranks):
+        for high, low in pairwise([[_answer(prompt, text) for text in rank] for rank in ranks(ranking)]):
             for better in high:
                 for worse in low:
                     self.rows.append(row)

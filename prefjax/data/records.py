@@ -83,6 +83,17 @@ def joined(row: dict[str, Any], *names: str) -> str | None:
     return "\n\n".join(filter(None, texts)) or None
 
 
+def lead(record: Record) -> int:
+    """By how much chosen is better than rejected: by `votes`, else by `grade`, else 1; below 0 it is worse, 0 a tie."""
+    votes = record.get("votes")
+    return votes[0] - votes[1] if votes else record.get("grade", 1)
+
+
+def ranks(ranking: list[str | list[str]]) -> list[list[str]]:
+    """A ranking, best first, with the texts of every rank in a list."""
+    return [[rank] if isinstance(rank, str) else rank for rank in ranking]
+
+
 def require(row: dict[str, Any], field: str, *types: type) -> Any:
     """The value of a field that must be there, with one of `types`; raises Refused."""
     if field not in row:

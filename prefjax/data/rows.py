@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import combinations
 
 from prefjax.data.builder import PROMPT_FILLS, TOO_LONG, Builder, Counts, Rows
-from prefjax.data.records import NEEDED, Record
+from prefjax.data.records import NEEDED, Record, lead, ranks
 from prefjax.data.tokenizer import Encoded, Prompt, Tokenizer
 from prefjax.errors import ConfigError, DataError
 
@@ -79,7 +79,7 @@ def rankings(records: Iterable[Record], tokenizer: Tokenizer, max_length: int) -
             _require(record, index, "rankings", "prompt", "ranking")
             prompt: list[int] = []
             kept: dict[tuple[int, ...], int] = {}  # tokens of a candidate -> its rank
-            for place, rank in enumerate(_ranks(record["ranking"])):
+            for place, rank in enumerate(ranks(record["ranking"])):
                 for text in rank:
                     encoded = _encode(tokenizer, index, record["prompt"], text)
                     prompt, response = encoded.prompt, tuple(encoded.response)
@@ -139,16 +139,12 @@ def _sides(record: Record) -> tuple[str, str]:
 
 def ranked_pairs(ranking: list[str | list[str]]) -> list[tuple[str, str]]:
     """Every two answers of different rank, the better one first."""
-    return [(better, worse) for high, low in combinations(_ranks(ranking), 2) for better in high for worse in low]
-
-
-def _ranks(ranking: list[str | list[str]]) -> list[list[str]]:
-    return [[rank] if isinstance(rank, str) else rank for rank in ranking]
+    return [(better, worse) for high, low in combinations(ranks(ranking), 2) for better in high for worse in low]
 
 
 def _target(record: Record) -> float:
     if "votes" in record:
         chosen, rejected, ties = record["votes"]
         return (chosen + ties / 2) / (chosen + rejected + ties)
-    grade = record.get("grade", 1)
-    return 0.5 if grade == 0 else float(grade > 0)
+    better = lead(record)
+    return 0.5 if better == 0 else float(better > 0)

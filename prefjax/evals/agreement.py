@@ -1,14 +1,72 @@
 """How far annotators agree: Krippendorff's alpha with its interval."""
 
-from collections.abc import Iterable
-from typing import Any
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from prefjax.data.prompts import digest
+from prefjax.data.records import Record, lead, ranks
 from prefjax.evals.stats import Interval
 
 LEVELS = ("nominal", "ordinal")
+LOW = 0.4  # alpha below which labels say little
+
+
+class Comparison(NamedTuple):
+    """What a judgement says of two answers."""
+
+    pair: int  # key of the prompt and the two, whoever won: 64 bits
+    a: str  # the first of them, as `first` draws it
+    b: str
+    value: int  # -3..3, positive where a is better, 0 a tie
+    graded: bool  # the value is a grade, and not a sign alone
+
+
+def comparisons(judgement: Record) -> Iterator[Comparison]:
+    """Every two answers that a judgement compares, those of one rank included: a tie."""
+    graded = "grade" in judgement and not {"votes", "ranking"} & judgement.keys()
+    if "ranking" in judgement:
+        placed = [(text, place) for place, rank in enumerate(ranks(judgement["ranking"])) for text in rank]
+        pairs = [(a, b, int(i < j)) for (a, i), (b, j) in combinations(placed, 2)]
+    else:
+        pairs = [(judgement["chosen"], judgement["rejected"], lead(judgement))]
+    for a, b, value in pairs:
+        value = value if graded else (value > 0) - (value < 0)
+        if not first(a, b):
+            a, b, value = b, a, -value
+        yield Comparison(digest(json.dumps([judgement["prompt"], a, b])), a, b, value, graded)
+
+
+def shared(
+    pairs: Sequence[int], annotators: Sequence[Any], values: Sequence[int], graded: Sequence[bool]
+) -> tuple[np.ndarray, int]:
+    """Counts for `alpha` from comparisons, in the order in which they were made.
+
+    The last judgement of an annotator on a pair counts. Values are grades where all that count are, and else signs: one
+    scale's 1 is not the other's.
+
+    Args:
+      pairs, values, graded: as of `Comparison`.
+      annotators: texts, or integers.
+
+    Returns:
+      How often each pair that several annotators judged was given each value, [pairs, 7] for -3 to 3; and how many
+      annotators there are of them.
+    """
+    _, unit = np.unique(np.asarray(pairs, np.uint64), return_inverse=True)
+    people, who = np.unique(np.asarray(annotators), return_inverse=True)
+    _, last = np.unique((unit * len(people) + who)[::-1], return_index=True)
+    last = len(unit) - 1 - last
+    last = last[np.bincount(unit[last], minlength=1)[unit[last]] > 1]
+    value = np.asarray(values, np.int64)[last]
+    value = value if np.asarray(graded, bool)[last].all() else np.sign(value)
+    units, row = np.unique(unit[last], return_inverse=True)
+    counts = np.zeros((len(units), 7), np.int64)
+    np.add.at(counts, (row, value + 3), 1)
+    return counts, len(np.unique(who[last]))
 
 
 def tally(units: Iterable[Iterable[Any]]) -> np.ndarray:
@@ -38,7 +96,7 @@ def alpha(
 ) -> Interval | None:
     """Krippendorff's alpha, 1 - (observed disagreement) / (disagreement by chance), any number of annotators a unit.
 
-    1 is agreement, 0 what chance gives; below .4 labels say little. Krippendorff, "Computing Krippendorff's
+    1 is agreement, 0 what chance gives; below `LOW` labels say little. Krippendorff, "Computing Krippendorff's
     Alpha-Reliability" (2011), https://repository.upenn.edu/asc_papers/43.
 
     Args:

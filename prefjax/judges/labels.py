@@ -8,6 +8,7 @@ from typing import Any
 
 from prefjax.data.files import files, objects
 from prefjax.data.lines import Refused, clean, quote
+from prefjax.data.records import lead
 from prefjax.errors import ConfigError, DataError
 from prefjax.judges.comparing import Judge
 from prefjax.judges.lookup import key, plain
@@ -120,10 +121,10 @@ def _votes(label: dict[str, Any]) -> Iterator[tuple[str, str, list[int]]]:
     counts = label["votes"]
     if counts is None:
         try:
-            grade = 1 if label["grade"] is None else int(label["grade"])
+            better = lead({} if label["grade"] is None else {"grade": int(label["grade"])})
         except (TypeError, ValueError):
             raise Refused("grade", "mistyped field", "expected an integer") from None
-        counts = [int(grade > 0), int(grade < 0), int(grade == 0)]
+        counts = [int(better > 0), int(better < 0), int(better == 0)]
     if not (isinstance(counts, list) and len(counts) == 3 and all(type(v) is int and v >= 0 for v in counts)):
         raise Refused("votes", "label out of scale", "expected three counts, [for chosen, for rejected, ties]")
     yield _text("chosen", label["chosen"]), _text("rejected", label["rejected"]), counts

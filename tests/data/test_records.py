@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefjax.data.lines import Refused
-from prefjax.data.records import FIELDS, canonical, field_map, scan
+from prefjax.data.records import FIELDS, canonical, field_map, lead, ranks, scan
 from prefjax.errors import ConfigError, DataError
 
 GOOD = {"prompt": "p?", "chosen": "yes", "rejected": "no"}
@@ -184,3 +184,13 @@ def test_any_file_is_read_or_refused(tmp_path_factory, lines):
     else:
         assert all(record == GOOD for record in records)
         assert all(str(problem).startswith(f"{path}:{problem.line}: ") for problem in problems)
+
+
+def test_votes_lead_before_the_grade_and_that_before_chosen():
+    assert lead({"votes": [1, 3, 2], "grade": 3}) == -2
+    assert [lead({"grade": grade}) for grade in (-3, 0, 2)] == [-3, 0, 2]
+    assert lead(GOOD) == 1
+
+
+def test_ranks_are_lists():
+    assert ranks(["a", ["b", "c"], "d"]) == [["a"], ["b", "c"], ["d"]]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prefjax.evals.agreement import LEVELS, alpha, tally
+from prefjax.evals.agreement import LEVELS, alpha, comparisons, shared, tally
 
 krippendorff = pytest.importorskip("krippendorff")
 
@@ -76,3 +76,67 @@ def test_many_units_take_no_longer_than_few():
 def test_no_such_level():
     with pytest.raises(ValueError, match="nominal, ordinal, got 'ratio'"):
         alpha(tally([[1, 2]]), "ratio")
+
+
+def judged(*rows):
+    """The counts of judgements, and of how many annotators."""
+    made = [(o.pair, row["annotator"], o.value, o.graded) for row in rows for o in comparisons(row)]
+    return shared(*zip(*made, strict=True))
+
+
+PAIR = {"prompt": "p", "chosen": "x", "rejected": "y"}
+SWAPPED = {"prompt": "p", "chosen": "y", "rejected": "x"}
+
+
+def test_comparisons_are_of_the_same_two_answers_whoever_won():
+    rows = [
+        PAIR | {"grade": 2},
+        SWAPPED | {"votes": [1, 0, 0]},
+        PAIR | {"votes": [0, 3, 1], "grade": 2},
+        PAIR | {"votes": [0, 0, 1]},
+        {"prompt": "p", "ranking": ["x", "y"]},
+        PAIR,
+    ]
+    found = [next(comparisons(row)) for row in rows]
+    assert len({one[:3] for one in found}) == 1
+    sign = 1 if found[0].a == "x" else -1
+    assert [one.value * sign for one in found] == [2, -1, -1, 0, 1, 1]
+    assert [one.graded for one in found] == [True, False, False, False, False, False]
+
+
+def test_a_ranking_compares_all_of_its_answers_and_those_of_one_rank_tie():
+    found = [*comparisons({"prompt": "p", "ranking": ["a", ["b", "c"]]})]
+    assert {frozenset((o.a, o.b)): o.value if o.a < o.b else -o.value for o in found} == {
+        frozenset("ab"): 1,
+        frozenset("ac"): 1,
+        frozenset("bc"): 0,
+    }
+    counts, people = judged(
+        {"annotator": "ann", "prompt": "p", "ranking": ["a", ["b", "c"]]},
+        {"annotator": "bob", "prompt": "p", "ranking": ["a", "b", "c"]},
+    )
+    assert (len(counts), people) == (3, 2)
+    assert sorted(counts.max(1)) == [1, 2, 2]  # of b and c one says a tie
+
+
+def test_the_last_judgement_of_an_annotator_counts():
+    ann, bob = {"annotator": "ann"}, {"annotator": "bob"}
+    counts, people = judged(PAIR | ann, PAIR | bob, SWAPPED | ann, SWAPPED | bob)
+    assert (counts.tolist(), people) in (([[0, 0, 2, 0, 0, 0, 0]], 2), ([[0, 0, 0, 0, 2, 0, 0]], 2))
+    assert np.array_equal(counts, judged(SWAPPED | ann, SWAPPED | bob)[0])
+    assert not np.array_equal(counts, judged(PAIR | ann, PAIR | bob)[0])
+
+
+def test_what_one_annotator_alone_judged_is_left_out():
+    counts, people = judged(PAIR | {"annotator": 1}, SWAPPED | {"annotator": 1})
+    assert (counts.shape, people) == ((0, 7), 0)
+    assert shared([], [], [], [])[0].shape == (0, 7)
+
+
+def test_people_who_agree_on_two_scales_agree():
+    texts = [PAIR | {"prompt": f"p{i}"} if i % 2 else SWAPPED | {"prompt": f"p{i}"} for i in range(20)]
+    graded = [row | {"grade": 3 - i % 3, "annotator": "ann"} for i, row in enumerate(texts)]
+    binary = [row | {"votes": [1, 0, 0], "annotator": "bob"} for row in texts]
+    assert alpha(judged(*graded, *binary)[0], "ordinal").mean == 1
+    counts, _ = judged(*graded, *(row | {"annotator": "bob"} for row in graded))
+    assert (counts.sum(), counts[:, 2:5].sum()) == (40, 12)  # grades stay where all are
