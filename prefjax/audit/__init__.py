@@ -16,8 +16,8 @@ from prefjax.audit.sections import sections as sections
 from prefjax.audit.table import Table
 from prefjax.data.files import expand
 from prefjax.data.lines import clean
-from prefjax.data.readers import LAYOUTS
-from prefjax.data.records import Record, field_map, scan
+from prefjax.data.readers import converter
+from prefjax.data.records import Record, scan
 from prefjax.data.tokenizer import Tokenizer
 from prefjax.errors import ConfigError, DataError
 
@@ -59,13 +59,9 @@ def audit(
       ConfigError: an unknown layout or field.
       DataError: a file cannot be read, or holds no pairs.
     """
-    if layout not in ("pairs", *LAYOUTS):
-        raise ConfigError(f"layout: expected one of {', '.join(('pairs', *LAYOUTS))}, got {layout!r}")
-    if layout in LAYOUTS and fields:
-        raise ConfigError(f"layout {layout!r} knows its fields, got {', '.join(fields)}")
+    convert, _ = converter(layout, fields)
     if max_length is not None and tokenizer is None:
         raise ConfigError("max_length counts tokens: give a tokenizer too")
-    convert = LAYOUTS[layout] if layout in LAYOUTS else field_map(**fields)
     leaks = None
     if eval_path is not None:
         leaks = repeats.Leaks()

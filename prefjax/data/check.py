@@ -11,10 +11,10 @@ import numpy as np
 from prefjax.data.cycles import Cycles
 from prefjax.data.files import expand
 from prefjax.data.lines import Problem, clean
-from prefjax.data.readers import LAYOUTS
-from prefjax.data.records import Record, field_map, scan
+from prefjax.data.readers import converter
+from prefjax.data.records import NEEDED, Record, scan
 from prefjax.data.warn import Places, texts
-from prefjax.errors import ConfigError, DataError
+from prefjax.errors import DataError
 
 _SHOWN = 5  # rows of a cycle told beside its first
 _QUANTILES = (0.0, 0.5, 0.9, 0.99, 1.0)
@@ -74,12 +74,7 @@ def check(
       ConfigError: an unknown layout or field.
       DataError: the file cannot be read, or holds no rows at all.
     """
-    wants = ("pairs", "demos", "texts", "prompts")
-    if layout not in (*wants, *LAYOUTS):
-        raise ConfigError(f"layout: expected one of {', '.join((*wants, *LAYOUTS))}, got {layout!r}")
-    if layout in LAYOUTS and fields:
-        raise ConfigError(f"layout {layout!r} knows its fields, got {', '.join(fields)}")
-    convert, want = (LAYOUTS[layout], "pairs") if layout in LAYOUTS else (field_map(**fields), layout)
+    convert, want = converter(layout, fields, NEEDED)
     report = Report(expand(path), 0, [], [], [], {})
     kinds = {"refused": report.refused, "warned": report.warned, "fixed": report.fixed}
     usable = 0

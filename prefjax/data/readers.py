@@ -164,6 +164,21 @@ LAYOUTS: dict[str, Convert] = {
 }
 
 
+def converter(
+    layout: str, fields: dict[str, str | tuple[str, ...]], forms: Iterable[str] = ("pairs",)
+) -> tuple[Convert, str]:
+    """What makes records of a layout's rows, and what these must hold: "pairs", or one of the `forms` by its name.
+
+    Raises:
+      ConfigError: no such layout or field, or fields for one that knows its own.
+    """
+    if layout in LAYOUTS and fields:
+        raise ConfigError(f"layout {layout!r} knows its fields, got {', '.join(fields)}")
+    if layout not in (*forms, *LAYOUTS):
+        raise ConfigError(f"layout: expected one of {', '.join((*forms, *LAYOUTS))}, got {layout!r}")
+    return (LAYOUTS[layout], "pairs") if layout in LAYOUTS else (field_map(**fields), layout)
+
+
 def _load(path: str, convert: Convert, want: str, bad_rows: int, limit: int | None) -> Iterator[Record]:
     usable = refused = 0
     told: list[str] = []
