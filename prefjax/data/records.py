@@ -128,9 +128,10 @@ def scan(path: str | os.PathLike, convert: Convert, want: str = "pairs", tokeniz
                 if isinstance(row, Refused):
                     raise row
                 record, names = convert(row)
-                if repeats is None:  # the first row decides for all: an answer that echoes its prompt is no convention
+                judged = _judged(record)
+                if repeats is None and not judged:  # the first row decides: one echo further down is no convention
                     repeats = _repeats_prompt(record)
-                record, stripped = canonical(record, want, bool(repeats))
+                record, stripped = canonical(record, want, bool(repeats) and not judged)
                 layout = layout or _layout(record)
                 if _layout(record) != layout:
                     raise Refused("", "mixed schema", f"this row is {_layout(record)}, the first {layout}")
@@ -240,6 +241,12 @@ def _answer(field: str, value: Any, prompt: Any, repeats: bool) -> str:
             raise Refused(field, "prompts differ", "the first row repeats its prompt in its answers, this one does not")
         value = value.removeprefix(prompt)
     return _text(field, value, "answer")
+
+
+def _judged(record: Record) -> bool:
+    """Whether `prefjax label` wrote a row: its answers are then as they were shown, even where they echo the prompt."""
+    meta = record.get("meta")
+    return isinstance(meta, dict) and "scale" in meta
 
 
 def _repeats_prompt(record: Record) -> bool | None:

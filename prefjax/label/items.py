@@ -77,16 +77,8 @@ def order(seed: int, annotator: str, item: Item) -> list[int]:
 
 
 def queue(found: list[Item], seed: int, annotator: str = "") -> list[Item]:
-    """The items in an order drawn by hash; one of the annotator's own where there is one.
-
-    Those whose answers all begin with their prompt come last: as the first row of a file they would make readers take
-    that for its convention, and strip it.
-    """
-    return sorted(found, key=lambda item: (_echoes(item), hashed([seed, annotator, item.key])))
-
-
-def _echoes(item: Item) -> bool:
-    return isinstance(item.prompt, str) and all(text.startswith(item.prompt) for text in item.answers)
+    """The items in an order drawn by hash; one of the annotator's own where there is one."""
+    return sorted(found, key=lambda item: hashed([seed, annotator, item.key]))
 
 
 def hashed(value: Any) -> str:

@@ -26,7 +26,7 @@ def merge(paths: Iterable[str]) -> Merged:
     """Pairs with `votes` from files of judgements; rankings become all of their pairs.
 
     The answer with more votes is chosen; at a draw, the one that was first chosen. `meta.annotators` says who voted
-    how, as values of -3..3, positive for chosen.
+    how, as values of -3..3, positive for chosen; `meta.scale` is "votes".
 
     Raises:
       DataError: a file cannot be read, or holds something else, by file, line and field.
@@ -58,5 +58,5 @@ def _pair(prompt: Any, a: str, b: str, carried: Record, given: dict[str, int]) -
         {"prompt": prompt, "chosen": chosen, "rejected": rejected}
         | carried
         | {"votes": [signs[side], signs[-side], signs[0]]}
-        | {"meta": {"annotators": {annotator: side * value for annotator, value in given.items()}}}
+        | {"meta": {"scale": "votes", "annotators": {name: side * value for name, value in given.items()}}}
     )

@@ -134,6 +134,15 @@ def test_a_prompt_repeated_in_texts_is_a_convention_of_the_whole_file(write):
     assert (records, problems) == ([GOOD, repeating], [])
 
 
+def test_what_people_judged_is_as_it_was_shown_wherever_it_stands(write):
+    repeating = {"prompt": "p?", "chosen": "p? yes", "rejected": "p? no"}
+    judged = repeating | {"annotator": "ada", "meta": {"scale": "binary"}}
+    assert read(write(judged, GOOD, repeating))[0] == [judged, GOOD, repeating]
+    records, problems = read(write(judged, repeating, judged))
+    assert records == [judged, {"prompt": "p?", "chosen": " yes", "rejected": " no"}, judged]
+    assert [p.detail for p in problems if p.kind == "fixed"] == ["1 in the file"]
+
+
 def test_rankings_demonstrations_texts_and_prompts_are_records_too(write):
     ranking = {"prompt": [USER], "ranking": ["a", ["b", "c"]]}
     assert read(write(ranking))[0] == [ranking]

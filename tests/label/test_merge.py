@@ -38,14 +38,14 @@ def test_votes_of_three(write, tmp_path):
             "rejected": "x",
             "id": 3,
             "votes": [2, 1, 0],
-            "meta": {"annotators": {"ada": -1, "bob": 1, "eve": 1}},
+            "meta": {"scale": "votes", "annotators": {"ada": -1, "bob": 1, "eve": 1}},
         },
         {
             "prompt": "p",
             "chosen": "u",  # a draw: as the first one chose
             "rejected": "v",
             "votes": [1, 1, 1],
-            "meta": {"annotators": {"ada": 1, "bob": -1, "eve": 0}},
+            "meta": {"scale": "votes", "annotators": {"ada": 1, "bob": -1, "eve": 0}},
         },
     ]
     out = tmp_path / "merged.txt"
@@ -61,7 +61,7 @@ def test_grades_rankings_and_the_last_word(write):
     assert found.repeated == 2
     by_texts = {(row["chosen"], row["rejected"]): row for row in found.pairs}
     assert by_texts["y", "x"]["votes"] == [1, 0, 1]
-    assert by_texts["y", "x"]["meta"] == {"annotators": {"ada": 2, "bob": 0}}
+    assert by_texts["y", "x"]["meta"]["annotators"] == {"ada": 2, "bob": 0}
     assert by_texts["z", "x"]["votes"] == by_texts["z", "y"]["votes"] == [1, 0, 0]
 
 
