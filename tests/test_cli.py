@@ -108,18 +108,24 @@ def labels(tmp_path, monkeypatch):
             "busy.jsonl: in use by annotator bob, process",
         ),
         (["--merge", "ada.jsonl", "--out=ada.jsonl"], 2, "--out=ada.jsonl: would be written over"),
+        (["--merge", "[ab]*.jsonl", "--out=ada.jsonl"], 2, "--out=ada.jsonl: would be written over"),
+        (["--merge", "ada.jsonl", "--out=bob.jsonl"], 2, "--out=bob.jsonl: holds judgements; what is merged needs"),
+        (["p*.jsonl", "--guideline=guide.md", "--out=pairs.jsonl"], 2, "--out=pairs.jsonl: would be written over"),
         (["--merge", "pairs.jsonl"], 3, "pairs.jsonl:1: annotator: missing: expected what prefjax label wrote"),
     ],
 )
 def test_label_says_what_is_wrong(labels, capsys, flags, code, message):
+    before = {path: path.read_bytes() for path in labels.glob("*.*")}
     with files.held(labels / "busy.jsonl.lock", "", "annotator bob"):
         assert main(["label", "--out=out.jsonl", "--annotator=ada", *flags]) == code
+    assert {path: path.read_bytes() for path in before} == before
     assert message in (error := capsys.readouterr().err)
     assert error.count("\n") == 1
 
 
 def test_labels_of_two_annotators_are_merged(labels, capsys):
-    assert main(["label", "--merge", "ada.jsonl", "bob.jsonl", "--out=votes.jsonl"]) == 0
+    for _ in range(2):  # what was merged may be merged again
+        assert main(["label", "--merge", "ada.jsonl", "bob.jsonl", "--out=votes.jsonl"]) == 0
     assert "4 pairs in votes.jsonl, 4 with the votes of several annotators\n" in (said := capsys.readouterr().out)
     assert "alpha 1.00 [1.00, 1.00], 2 annotators" in said
     assert [json.loads(line)["votes"] for line in (labels / "votes.jsonl").read_text().splitlines()] == [[2, 0, 0]] * 4

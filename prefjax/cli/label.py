@@ -54,8 +54,7 @@ def sitting(options: argparse.Namespace) -> None:
         options.file, options.scale, options.layout, bad_rows=options.bad_rows, limit=options.limit, **given
     )
     annotator, out = options.annotator.strip(), Path(options.out)
-    if out.exists() and any(out.samefile(path) for path in (options.file, options.guideline) if Path(path).exists()):
-        raise ConfigError(f"--out={out}: would be written over; judgements need a file of their own")
+    unread(out, [options.file, options.guideline])
     with opened(out, annotator, options.scale) as store:
         before = {r["meta"].get("guideline") for r in store.earlier if str(r["annotator"]) == annotator}
         knobs = {"seed": options.seed, "overlap": options.overlap, "others": options.others, "guideline": digest}
@@ -91,16 +90,26 @@ def guideline(path: str) -> str:
     return text
 
 
+def unread(out: Path, patterns: list[str]) -> None:
+    """Raises ConfigError where what is to be written would replace what is read."""
+    from prefjax.data.files import files
+
+    if out.exists() and any(out.samefile(path) for pattern in patterns for path in files(pattern)):
+        raise ConfigError(f"--out={out}: would be written over; give a file of its own")
+
+
 def merged(options: argparse.Namespace) -> None:
     """Writes the judgements of several annotators as pairs with votes."""
     from prefjax import files
     from prefjax.data.lines import clean
     from prefjax.label.merge import merge
+    from prefjax.label.store import holds
 
-    found = merge(options.merge)
     out = Path(options.out)
-    if any(out.exists() and Path(path).exists() and out.samefile(path) for path in options.merge):
-        raise ConfigError(f"--out={out}: would be written over; what is merged needs a file of its own")
+    unread(out, options.merge)
+    if out.exists() and holds(out):
+        raise ConfigError(f"--out={clean(str(out))}: holds judgements; what is merged needs a file of its own")
+    found = merge(options.merge)
     files.write(out, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in found.pairs))
     several = sum(sum(record["votes"]) > 1 for record in found.pairs)
     print(f"{len(found.pairs)} pairs in {clean(str(out))}, {several} with the votes of several annotators", end="")

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any
 
-from prefjax.errors import ConfigError, DiskError
+from prefjax.errors import ConfigError, DataError, DiskError
 from prefjax.label.judgements import FLAGS
 from prefjax.label.session import Session, Taken
 
@@ -102,6 +102,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(409, {"error": str(taken), "state": self.session.state()})
             except ValueError as error:
                 self.answer(400, {"error": str(error)})
+            except DataError as error:
+                self.answer(409, {"error": str(error)})
             except DiskError as error:
                 self.answer(507, {"error": f"not saved: {error}"})
 

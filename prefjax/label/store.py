@@ -16,6 +16,7 @@ from prefjax.data.records import Record, field_map, scan
 from prefjax.errors import ConfigError, DataError, DiskError
 
 UNDONE = "undone"
+_BEGIN = (b'{"prompt": ', b'{"event": ')  # lines, and lines aside
 
 
 class Store:
@@ -35,14 +36,24 @@ class Store:
         self.skipped[str(event["annotator"]), event["key"]] = event
 
     def undo(self, key: str, last: Record) -> None:
-        """Takes back the last thing that was written: it is kept aside, and its line leaves the file."""
-        append(self.aside, last | {"event": UNDONE, "key": key})
+        """Takes back the last thing that was written: it is kept aside, and its line leaves the file.
+
+        Raises:
+          DataError: something else stands after it; nothing is touched.
+        """
+        undone = last | {"event": UNDONE, "key": key}
         if "event" in last:
+            append(self.aside, undone)
             del self.skipped[str(last["annotator"]), key]
             return
-        with files.writing(self.path):
-            os.truncate(self.path, self.path.stat().st_size - len(line(last)))
-            sync(self.path)
+        with files.writing(self.path), self.path.open("r+b") as file:
+            start = max(file.seek(0, os.SEEK_END) - len(line(last)), 0)
+            file.seek(start)
+            if file.read() != line(last):
+                raise DataError(f"{clean(str(self.path))}: something else wrote after the last verdict, which stays")
+            append(self.aside, undone)
+            file.truncate(start)
+            os.fsync(file.fileno())
 
 
 def line(value: Record) -> bytes:
@@ -89,17 +100,19 @@ def opened(path: Path, annotator: str, scale: str) -> Generator[Store]:
         path.parent.mkdir(parents=True, exist_ok=True)
     advice = "wait, or label into a file of your own with another --out and --others=" + clean(str(path))
     with files.held(path.with_name(path.name + ".lock"), f"{path}: in use by", f"annotator {annotator}", advice):
-        mend(path)
-        mend(aside := path.with_name(path.name + ".aside"))
-        earlier = [*judgements(path)] if path.exists() else []
+        aside = path.with_name(path.name + ".aside")
+        earlier = [*judgements(path, growing=True)] if path.exists() else []
+        skipped = skips(aside) if aside.exists() else {}
         for judgement in earlier[:1]:
             if judgement["meta"]["scale"] != scale:
                 there = judgement["meta"]["scale"]
                 raise ConfigError(f"{clean(str(path))}: holds {there} judgements; --scale={scale} needs another --out")
+        mend(path)  # once both are known to be ours
+        mend(aside)
         with files.writing(path):
             path.touch()
             sync(path)
-        yield Store(path, earlier, skips(aside) if aside.exists() else {})
+        yield Store(path, earlier, skipped)
 
 
 def mend(path: Path) -> None:
@@ -115,7 +128,7 @@ def mend(path: Path) -> None:
             json.loads(data[start:])
             file.write(b"\n")
         except ValueError:
-            if not data[start:].startswith(b'{"'):
+            if not any(data[start:].startswith(begin[: len(data) - start]) for begin in _BEGIN):
                 raise DataError(f"{clean(str(path))}: not a file of judgements; give another --out") from None
             file.truncate(start)
             print(f"{clean(str(path))}: its last line was cut and is taken out; it was never confirmed on the page")
@@ -146,18 +159,27 @@ def judgements(path: Path | str, *, growing: bool = False) -> Iterator[Record]:
         yield row.record
 
 
+def holds(path: Path) -> bool:
+    """Whether there is a judgement in a file, whatever else it holds."""
+    rows = (row.record or {} for row in scan(path, field_map(), "pairs"))
+    return any("annotator" in record and "scale" in record.get("meta", {}) for record in rows)
+
+
 def skips(path: Path) -> dict[tuple[str, str], Record]:
-    """What stands aside and was not undone."""
+    """What stands aside and was not undone; without a last line that was cut."""
     standing: dict[tuple[str, str], Any] = {}
-    for number, text in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            event = json.loads(text)
-            whose = str(event["annotator"]), event["key"]
-            undone = event["event"] == UNDONE
-        except (ValueError, KeyError, TypeError):
-            raise DataError(clean(f"{path}:{number}: expected what prefjax label sets aside")) from None
-        if undone:
-            standing.pop(whose, None)
-        else:
-            standing[whose] = event
+    with path.open("rb") as lines:
+        for number, text in enumerate(lines, 1):
+            try:
+                event = json.loads(text)
+                whose = str(event["annotator"]), event["key"]
+                undone = event["event"] == UNDONE
+            except (ValueError, KeyError, TypeError) as error:
+                if isinstance(error, ValueError) and not text.endswith(b"\n"):
+                    break
+                raise DataError(clean(f"{path}:{number}: expected what prefjax label sets aside")) from None
+            if undone:
+                standing.pop(whose, None)
+            else:
+                standing[whose] = event
     return standing

@@ -139,6 +139,16 @@ def test_a_full_disk_is_told_and_nothing_moves_on(running, monkeypatch):
     assert session.state()["judged"] == 0
 
 
+def test_what_cannot_be_taken_back_is_told(running, tmp_path):
+    session, client = running
+    client.post("judge", verdict(session))
+    with (tmp_path / "labels.jsonl").open("a") as file:
+        file.write("a line of another program\n")
+    status, value = client.post("undo", {})
+    assert (status, "after the last verdict" in value["error"]) == (409, True)
+    assert session.state()["judged"] == 1
+
+
 def test_a_port_that_is_taken_is_one_message(running, sit):
     session, client = running
     with pytest.raises(ConfigError, match=f"--port={client.port}: address already in use: leave --port out"):

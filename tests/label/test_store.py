@@ -106,6 +106,8 @@ with opened(Path({str(path)!r}), "ada", "binary") as store:
             "labels.jsonl:1: meta.scale: missing: expected what prefjax label wrote",
         ),
         ('{"a": 1}\n', "labels.jsonl:1: prompt: missing field"),
+        ('{"a": 1}\n{"b": 2, "c', "labels.jsonl:1: prompt: missing field"),
+        ('{"a": 1, "b', "labels.jsonl: not a file of judgements; give another --out"),
         ("notes, without an end", "labels.jsonl: not a file of judgements; give another --out"),
     ],
 )
@@ -115,6 +117,33 @@ def test_another_file_is_left_alone(tmp_path, text, words):
     with pytest.raises(DataError, match=words), opened(path, "ada", "binary"):
         pass
     assert path.read_text() == text
+
+
+def test_nothing_is_mended_before_both_files_are_known_to_be_ours(tmp_path):
+    path = tmp_path / "labels.jsonl"
+    aside = tmp_path / "labels.jsonl.aside"
+    texts = json.dumps(ROW) + "\n" + json.dumps(ROW)[:30], '{"a": 1}\n{"b'
+    path.write_text(texts[0])
+    aside.write_text(texts[1])
+    with pytest.raises(DataError, match="aside:1: expected"), opened(path, "ada", "binary"):
+        pass
+    assert (path.read_text(), aside.read_text()) == texts
+    aside.unlink()
+    with pytest.raises(ConfigError, match="--scale=graded"), opened(path, "ada", "graded"):
+        pass
+    assert path.read_text() == texts[0]
+
+
+def test_undo_takes_out_nothing_but_its_own_line(tmp_path):
+    path = tmp_path / "labels.jsonl"
+    with opened(path, "ada", "binary") as store:
+        store.add(ROW)
+        for text in (path.read_text() + json.dumps(ROW | {"annotator": "bob"}) + "\n", "short\n", ""):
+            path.write_text(text)
+            with pytest.raises(DataError, match=r"labels.jsonl: .*after the last verdict"):
+                store.undo("key", ROW)
+            assert path.read_text() == text
+            assert not store.aside.exists()
 
 
 def test_another_scale_needs_another_file(tmp_path):
