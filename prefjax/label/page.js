@@ -137,6 +137,7 @@ function show(next) {
   $("agreement").textContent = state.agreement ? state.agreement.words + (state.agreement.low ? ": low, talk about the guideline" : "") : "";
   $("agreement").className = state.agreement && state.agreement.low ? "low" : "";
   $("undo").disabled = !state.undo;
+  if (state.trouble && $("error").hidden) fail(`What others judged is shown as it was before: ${state.trouble}`);
   $("work").hidden = !state.item;
   $("done").hidden = !!state.item;
   if (!state.item) { $("done").firstElementChild.focus(); return; }

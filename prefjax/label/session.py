@@ -2,7 +2,7 @@
 
 import statistics
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +30,9 @@ class Known(NamedTuple):
 def known(record: Record) -> Known:
     values = [(name, value) for name, _, _, value in judged.comparisons(record)]
     return Known(str(record["annotator"]), key(record), values)
+
+
+Reading = tuple[Any, list[Known]]  # of a file: its size and time of change, and what it held
 
 
 class Taken(Exception):
@@ -62,17 +65,19 @@ class Session:
         overlap: int | None = None,
         others: Sequence[str] = (),
     ):
-        self.items, self.store, self.annotator, self.scale, self.seed = items, store, annotator, scale, seed
+        self.items = {item.key: item for item in items}
+        self.store, self.annotator, self.scale, self.seed = store, annotator, scale, seed
         self.overlap, self.guideline = overlap, guideline
         self.queue = queue([*items], seed, annotator if overlap else "")
         self.lock = threading.RLock()
         self.known = [known(record) for record in store.earlier]  # of the file, in its order
-        self.mine = {one.key for one in self.known if one.annotator == annotator}
-        self.skipped = {name for whose, name in store.skipped if whose == annotator}
+        self.mine = {one.key for one in self.known if one.annotator == annotator}  # judged or set aside
+        self.mine |= {name for whose, name in store.skipped if whose == annotator}
         self.done: list[tuple[Item, Record, Verdict]] = []  # of this sitting, the newest last
         self.redo: tuple[Item, Verdict] | None = None  # what was undone last, to be judged again
         apart = [path for pattern in others for path in files(pattern) if Path(path).resolve() != store.path.resolve()]
-        self.others = [growing(path) for path in apart]
+        self.others = {path: reread(path) for path in apart}
+        self.trouble = ""  # why files of others cannot be read again
         if overlap:  # what others have begun comes first, so that there is agreement to measure
             begun = self.counts()
             self.queue.sort(key=lambda item: item.key not in begun)
@@ -87,14 +92,22 @@ class Session:
 
     def all(self) -> list[Known]:
         """What all annotators judged, in this file and in the others."""
-        return [*self.known, *(one for read in self.others for one in read())]
+        return [*self.known, *(one for _, read in self.others.values() for one in read)]
+
+    def follow(self) -> None:
+        """Reads the files of others again where they have changed; those of which it fails stay as they were."""
+        troubles = []
+        for path, before in self.others.items():
+            try:
+                self.others[path] = reread(path, before)
+            except (DataError, OSError) as error:
+                troubles.append(str(error))
+        self.trouble = "; ".join(troubles)
 
     def left(self) -> list[Item]:
         """What this annotator has still to judge."""
-        gone = self.mine | self.skipped
-        if self.overlap:
-            gone = gone | {name for name, n in self.counts().items() if n >= self.overlap}
-        return [item for item in self.queue if item.key not in gone]
+        full = {name for name, n in self.counts().items() if n >= self.overlap} if self.overlap else ()
+        return [item for item in self.queue if item.key not in self.mine and item.key not in full]
 
     def next(self, left: list[Item]) -> Item | None:
         return self.redo[0] if self.redo else left[0] if left else None
@@ -102,6 +115,7 @@ class Session:
     def state(self) -> dict[str, Any]:
         """What the page shows."""
         with self.lock:
+            self.follow()
             left = self.left()
             item = self.next(left)
             shown = order(self.seed, self.annotator, item) if item else []
@@ -109,24 +123,25 @@ class Session:
                 "item": item
                 and {"key": item.key, "prompt": item.prompt, "answers": [item.answers[at] for at in shown]},
                 "again": self.redo and self.redo[1]._asdict(),
-                "judged": sum(item.key in self.mine | self.skipped for item in self.items),
+                "judged": len(self.mine & self.items.keys()),
                 "left": len(left),
                 "undo": bool(self.done),
                 "pace": self.pace(len(left)),
                 "agreement": self.agreement(),
+                "trouble": self.trouble,
             }
 
     def judge(self, name: str, sent: Any) -> None:
         """Records the verdict on the item of that key.
 
         Raises:
-          Taken: it is not the one on the page.
+          Taken: this annotator has judged it already. What others judge meanwhile throws no verdict away.
           ValueError: the verdict is malformed.
           DiskError: it could not be written, and nothing was.
         """
         with self.lock:
-            item = self.next(self.left())
-            if item is None or item.key != name:
+            item = self.items.get(name)
+            if item is None or name in self.mine:
                 raise Taken("this one is judged already: here is the next")
             given = judged.verdict(sent, self.scale, len(item.answers))
             shown = order(self.seed, self.annotator, item)
@@ -136,26 +151,30 @@ class Session:
             if record is None:
                 record = judged.unlabelled(item, shown, given, self.scale, about)
                 self.store.set_aside(record)
-                self.skipped.add(item.key)
             else:
                 self.store.add(record)
                 self.known.append(known(record))
-                self.mine.add(item.key)
+            self.mine.add(name)
             self.done.append((item, record, given))
             self.redo = None
 
     def undo(self) -> None:
-        """Takes back the last judgement of this sitting, and shows its item again; raises Taken if there is none."""
+        """Takes back the last judgement of this sitting, and shows its item again.
+
+        Raises:
+          Taken: there is none.
+          DataError: something else was written after it; it stays.
+          DiskError: it could not be taken out.
+        """
         with self.lock:
             if not self.done:
                 raise Taken("nothing was judged in this sitting: there is nothing to undo")
             item, record, given = self.done[-1]
             self.store.undo(item.key, record)
             self.done.pop()
-            if "event" in record:
-                self.skipped.discard(item.key)
-            else:
-                self.mine.discard(self.known.pop().key)
+            self.mine.discard(item.key)
+            if "event" not in record:
+                self.known.pop()
             self.redo = item, given
 
     def pace(self, left: int) -> str:
@@ -182,26 +201,13 @@ class Session:
         return {"words": words, "low": found.mean < LOW}
 
 
-def growing(path: str) -> Callable[[], list[Known]]:
-    """The judgements of a file that another process may append to: read again when it has changed.
-
-    While it cannot be read, as between two writes of an editor, they are those of before.
+def reread(path: str, before: Reading = (None, [])) -> Reading:
+    """The judgements of a file that another process may append to: those of before where it has not changed.
 
     Raises:
-      DataError: at first, if the file holds something else.
+      DataError: it holds something else; an editor may be between two writes.
+      OSError: it is gone.
     """
-    seen: Any = None
-    held = [known(record) for record in judgements(path, growing=True)]
-
-    def read() -> list[Known]:
-        nonlocal seen, held
-        try:
-            now = Path(path).stat()
-            if (now.st_size, now.st_mtime_ns) != seen:
-                held = [known(record) for record in judgements(path, growing=True)]
-                seen = now.st_size, now.st_mtime_ns
-        except (DataError, OSError):
-            pass
-        return held
-
-    return read
+    now = Path(path).stat()
+    stamp = now.st_size, now.st_mtime_ns
+    return before if stamp == before[0] else (stamp, [known(record) for record in judgements(path, growing=True)])

@@ -30,11 +30,11 @@ def label(tmp_path):
     """Serves the page from a thread of this process; gives its address."""
     with contextlib.ExitStack() as stack:
 
-        def label(rows, scale="binary", **texts):
+        def label(rows, scale="binary", others=(), **texts):
             write(tmp_path, rows, **texts)
             found, _ = items(str(tmp_path / "pairs.jsonl"), scale)
             store = stack.enter_context(opened(tmp_path / "out.jsonl", "Ada", scale))
-            session = Session(found, store, "Ada", scale)
+            session = Session(found, store, "Ada", scale, others=others)
             server, address = serve(session, render((tmp_path / "guide.md").read_text()))
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
             stack.callback(server.server_close)
@@ -143,6 +143,19 @@ def test_a_sitting_by_keys_alone_that_is_killed_and_goes_on(tmp_path, command, v
     assert process.wait(10) == 0
     assert "1 judgements in this sitting; 0 to go" in process.stdout.read()
     assert sorted(row["prompt"] for row in rows_of(tmp_path)) == sorted(row["prompt"] for row in PAIRS)
+
+
+def test_a_file_of_others_that_cannot_be_read_is_told_while_it_is_so(tmp_path, label, visit):
+    bob = tmp_path / "bob.jsonl"
+    bob.write_text("")
+    page = visit(label(PAIRS, others=[str(bob)]))
+    assert page.is_hidden("#error")
+    bob.write_text("notes\n")
+    press(page, "1", 1)
+    playwright.expect(page.locator("#error")).to_have_text(re.compile("as it was before: .*bob.jsonl:1: not JSON"))
+    bob.write_text("")
+    press(page, "1", 2)
+    assert page.is_hidden("#error")
 
 
 RANKING = [{"prompt": f"q{i}", "ranking": ["one", "two", "three"]} for i in range(3)]

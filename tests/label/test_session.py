@@ -1,11 +1,16 @@
 """A sitting: what comes next, undo, resuming, overlap and agreement."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from prefjax.data.check import check
 from prefjax.data.readers import pairs
+from prefjax.label import session as sessions
+from prefjax.label.merge import merge
 from prefjax.label.session import Taken
-from prefjax.label.store import opened
+from prefjax.label.store import judgements, opened
 
 
 def test_a_sitting_from_end_to_end(tmp_path, sit, judge, items):
@@ -21,6 +26,27 @@ def test_a_sitting_from_end_to_end(tmp_path, sit, judge, items):
     assert {row["meta"]["order"][0] for row in found} == {0, 1}
     report = check(tmp_path / "labels.jsonl")
     assert (report.usable, report.refused, report.warned) == (6, [], [])
+
+
+def test_answers_that_echo_their_prompt_come_back_as_they_were_shown(tmp_path, sit, judge, make_item):
+    echo, other = make_item("2+2=", ("2+2=4", "2+2=5")), make_item("q", ("good", "bad"))
+    path = str(tmp_path / "labels.jsonl")
+    with sit(found=[echo]) as session:
+        judge(session, best="2+2=4")
+    with sit("bob", found=[echo, other]) as session:
+        for _ in range(2):
+            judge(session, 1)
+    with sit(found=[echo, other]) as session:
+        assert session.state()["judged"] == 1
+        assert len(session.store.earlier) == 3
+        assert {*session.counts()} == {echo.key, other.key}
+    found = [*pairs(path=path)]
+    assert (found[0]["chosen"], found[0]["rejected"]) == ("2+2=4", "2+2=5")
+    assert [json.loads(line) for line in Path(path).read_text().splitlines()] == found
+    merged = merge([path]).pairs
+    (tmp_path / "votes.txt").write_text("".join(json.dumps(row) + "\n" for row in merged))
+    assert merged[0]["chosen"].startswith("2+2=")
+    assert [*pairs(path=str(tmp_path / "votes.txt"))] == merged
 
 
 def test_the_page_learns_nothing_of_the_label(sit, make_item):
@@ -119,6 +145,44 @@ def test_overlap_asks_so_many_annotators_and_no_more(sit, judge):
     third = sitting("eve", 6)
     assert set(third) == set(second) - set(first)
     assert sitting("dan", 6) == []
+
+
+def test_what_others_judge_meanwhile_throws_no_verdict_away(tmp_path, sit, judge, make_item):
+    found = [make_item(f"prompt {i}") for i in range(2)]
+    knobs = {"found": found, "overlap": 1}
+    with sit("ada", out="ada.jsonl", **knobs) as ada:
+        shown = ada.state()["item"]
+        with sit("bob", out="bob.jsonl", found=[item for item in found if item.key == shown["key"]]) as bob:
+            judge(bob, 1)
+        with sit("eve", out="eve.jsonl", others=[str(tmp_path / "bob.jsonl")], **knobs) as eve:
+            assert eve.state()["item"]["key"] != shown["key"]
+            sent = {"value": 1, "seconds": 1, "flags": [], "comment": ""}
+            eve.judge(shown["key"], sent)
+            with pytest.raises(Taken):
+                eve.judge(shown["key"], sent)
+            with pytest.raises(Taken):
+                eve.judge("of no item", sent)
+    assert [row["prompt"] for row in pairs(path=str(tmp_path / "eve.jsonl"))] == [shown["prompt"]]
+
+
+def test_files_of_others_are_read_once_and_what_is_wrong_with_them_is_told(tmp_path, sit, judge, monkeypatch):
+    path = tmp_path / "ada.jsonl"
+    with sit("ada", out="ada.jsonl") as ada:
+        judge(ada, 1)
+    read = []
+    monkeypatch.setattr(sessions, "judgements", lambda path, **knobs: read.append(path) or judgements(path, **knobs))
+    with sit("bob", out="bob.jsonl", others=[str(path)]) as bob:
+        assert bob.state()["trouble"] == bob.state()["trouble"] == ""
+        assert read == [str(path)]
+        text = path.read_text()
+        path.write_text(text + "notes\n")
+        for _ in range(2):
+            assert f"{path}:2: not JSON" in bob.state()["trouble"]
+        assert len(bob.counts()) == 1
+        path.unlink()
+        assert "No such file" in bob.state()["trouble"]
+        path.write_text(text + text)
+        assert bob.state()["trouble"] == ""
 
 
 def test_rankings_agree_pair_by_pair(tmp_path, sit, judge, make_item):
