@@ -9,13 +9,11 @@ import re
 
 _ITEM = re.compile(r"(?P<indent> *)(?:[-*+]|(?P<number>\d+)[.)]) +(?P<text>.*)")
 _HEADING = re.compile(r"(#{1,6}) +(.*?)#*$")
-_INLINE = (  # of escaped text
-    (re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*"), r"<strong>\1</strong>"),
-    (re.compile(r"(?<![\w*])[*_](?=\S)([^*_]+?)(?<=\S)[*_](?![\w*])"), r"<em>\1</em>"),
-    (
-        re.compile(r"\[([^\]]+)\]\((https?://[^\s()<>]+)\)"),
-        r'<a href="\2" target="_blank" rel="noopener noreferrer">\1</a>',
-    ),
+_LINK = re.compile(r"\[([^\]]+)\]\((https?://[^\s()<>]+)\)")
+_TAG = "<[^>]*>"  # of escaped text: one of ours; what it holds, an address, is not marked up
+_MARKS = (
+    ("strong", re.compile(rf"({_TAG})|\*\*(?=\S)((?:{_TAG}|[^<])+?)(?<=\S)\*\*")),
+    ("em", re.compile(rf"({_TAG})|(?<![\w*])[*_](?=\S)((?:{_TAG}|[^*_<])+?)(?<=\S)[*_](?![\w*])")),
 )
 
 
@@ -57,8 +55,9 @@ def inline(text: str) -> str:
         if at % 2:
             part = f"<code>{part}</code>"
         else:
-            for pattern, marked in _INLINE:
-                part = pattern.sub(marked, part)
+            part = _LINK.sub(r'<a href="\2" target="_blank" rel="noopener noreferrer">\1</a>', part)
+            for tag, pattern in _MARKS:
+                part = pattern.sub(lambda found, tag=tag: found[1] or f"<{tag}>{found[2]}</{tag}>", part)
         parts[at] = part
     return "".join(parts)
 

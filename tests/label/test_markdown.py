@@ -34,6 +34,11 @@ def test_blocks(text, expected):
         ("<script>alert('x')</script>", "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;"),
         ("[a](javascript:alert(1))", "[a](javascript:alert(1))"),
         (
+            "**[*a* b](https://x.y/_b_/**c**) d** _e_",
+            '<strong><a href="https://x.y/_b_/**c**" target="_blank" rel="noopener noreferrer"><em>a</em> b</a> d'
+            "</strong> <em>e</em>",
+        ),
+        (
             '[a](https://x.y/?q="onclick=b)',
             '<a href="https://x.y/?q=&quot;onclick=b" target="_blank" rel="noopener noreferrer">a</a>',
         ),
