@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from prefjax.evals import stats
 from prefjax.evals.stats import Interval, interval
 
 LEAST = 10  # prompts that a change has to be seen on, to be told from noise
@@ -98,10 +99,10 @@ def change(
     if found is None or then is None:
         return None
     olds, news = (by_prompt(view, step, found[0], metric, part) for step in (view.history[since]["step"], view.step))
-    both = [record for record in olds if record in news]
-    if len(both) >= LEAST:
-        mean = lambda values: sum(values[record] for record in both) / len(both)
-        return Change(mean(olds), mean(news), interval([news[r] - olds[r] for r in both], both, confidence))
+    moved = stats.differences(news, olds)
+    if len(moved) >= LEAST:
+        mean = lambda values: sum(values[record] for record in moved) / len(moved)
+        return Change(mean(olds), mean(news), interval([*moved.values()], [*moved], confidence))
     own = view.history[-1]["evals"][found[0]][metric]
     if olds or news or part or None in (own["low"], then["low"]):
         return None
@@ -112,12 +113,10 @@ def change(
 def by_prompt(
     view: View, step: int, name: str, metric: str, part: Callable[[str], bool] | None = None
 ) -> dict[Any, float]:
-    """The mean of a metric over the completions of each prompt that it applies to."""
-    values: dict[Any, list[float]] = {}
-    for row in view.rows(step):
-        if row.get("eval") == name and row.get(metric) is not None and (part is None or part(str(row.get("slice")))):
-            values.setdefault(row["record"], []).append(row[metric])
-    return {record: sum(found) / len(found) for record, found in values.items()}
+    """The mean of a metric over the completions of each record that it applies to."""
+    rows = (row for row in view.rows(step) if row.get("eval") == name)
+    found = stats.by_prompt((row for row in rows if part is None or part(str(row.get("slice")))), metric)
+    return {record: value for (record, _), value in found.items()}
 
 
 def examples(view: View, metric: str, most: bool = True, part: Callable[[str], bool] | None = None) -> list[dict]:

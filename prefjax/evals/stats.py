@@ -1,6 +1,6 @@
 """Intervals for what evaluations measure."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -138,11 +138,18 @@ def p_value(values: Sequence[float], clusters: Sequence[Hashable]) -> float:
     return float(stats.ttest_1samp(means, 0.0).pvalue)
 
 
-def differences(
-    after: Mapping[Hashable, Sequence[float]], before: Mapping[Hashable, Sequence[float]]
-) -> dict[Hashable, float]:
-    """By how much the mean of each cluster changed, of those that both have: `interval([*d.values()], d)` is paired."""
-    return {key: float(np.mean(after[key]) - np.mean(before[key])) for key in after if key in before}
+def by_prompt(rows: Iterable[Mapping[str, Any]], metric: str) -> dict[tuple[Any, str], float]:
+    """The mean of a metric over the rows of each prompt, (record, text), that it applies to; NaN stays NaN."""
+    values: dict[tuple[Any, str], list[float]] = {}
+    for row in rows:
+        if row.get(metric) is not None:
+            values.setdefault((row.get("record"), str(row.get("prompt"))), []).append(row[metric])
+    return {prompt: sum(found) / len(found) for prompt, found in values.items()}
+
+
+def differences(after: Mapping[Hashable, float], before: Mapping[Hashable, float]) -> dict[Hashable, float]:
+    """By how much each prompt of `by_prompt` changed, where both have it: `interval([*d.values()], d)` is paired."""
+    return {prompt: value - before[prompt] for prompt, value in after.items() if prompt in before}
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -11,6 +11,7 @@ from scipy import stats
 
 from prefjax.evals.stats import (
     bootstrap,
+    by_prompt,
     clopper_pearson,
     differences,
     holm,
@@ -151,8 +152,16 @@ def test_p_values():
 
 
 def test_differences_are_of_what_both_have():
-    found = differences({"a": [1, 2], "b": [5], "c": [1]}, {"b": [3, 4], "a": [1], "d": [0]})
+    found = differences({"a": 1.5, "b": 5.0, "c": 1.0}, {"b": 3.5, "a": 1.0, "d": 0.0})
     assert found == {"a": 0.5, "b": 1.5}
+
+
+def test_a_prompt_is_the_mean_of_its_rows_that_have_the_metric():
+    rows = [{"record": 0, "prompt": "p", "gold": value} for value in (1.0, 2.0, None)]
+    rows += [{"record": 0, "prompt": "another", "gold": float("nan")}, {"record": 1, "prompt": "p"}]
+    found = by_prompt(rows, "gold")
+    assert found.pop((0, "p")) == 1.5
+    assert [*found] == [(0, "another")] and math.isnan(found[0, "another"])
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
