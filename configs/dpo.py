@@ -31,5 +31,6 @@ def get_config(seed: str = "0") -> ConfigDict:
     c.evals.answers = f"samples(source={PROMPTS!r}, judge='prefjax.worlds.desk:judge', max_new=48)"
     c.evals.refusal = f"refusal(source={PROMPTS!r}, max_new=48)"
     c.evals.diversity = f"diversity(source={PROMPTS!r}, max_new=48)"
+    c.evals.skill = f"skill(source={PROMPTS!r}, extract='prefjax.worlds.desk:claim', max_new=48)"
     c.evals.wins = f"win_rate(source={PROMPTS!r}, judge={GOLD!r}, max_new=48)"
     return c

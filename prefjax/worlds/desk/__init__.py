@@ -36,7 +36,7 @@ What demonstrations are, in percent (the grammar's own probabilities; caveats av
     falsehood       53      28         3       5       32          0
 """
 
-from prefjax.worlds.desk.judging import Properties, gold, judge, read, terms
+from prefjax.worlds.desk.judging import Properties, claim, gold, judge, read, terms
 from prefjax.worlds.desk.raters import RATERS, Rater, rate
 from prefjax.worlds.desk.sources import demos, pairs, prompts
 from prefjax.worlds.desk.tokens import tokenizer, vocabulary, write_tokenizer
@@ -45,6 +45,7 @@ __all__ = [
     "RATERS",
     "Properties",
     "Rater",
+    "claim",
     "demos",
     "gold",
     "judge",

@@ -38,8 +38,7 @@ def read(record: dict[str, Any], text: str) -> Properties:
       DataError: the record is not of this world.
     """
     entity = _entity(record)
-    spaced = _spaced(text)
-    claims = {clause for clause in facts.CLAUSES if _spaced(clause) in spaced}
+    spaced, claims = _spaced(text), _claims(text)
     agreement = "neither"
     if entity.slice == "falsehood":
         if entity.name in claims or _count(grammar.PHRASES["A"], spaced):
@@ -57,6 +56,17 @@ def read(record: dict[str, Any], text: str) -> Properties:
         length=len(grammar.tokenize(text)),
         well_formed=_well_formed(entity, text),
     )
+
+
+def claim(text: str) -> str | None:
+    """The one fact that a text states, right or wrong, as `skill(extract=...)` takes it; None of none or several."""
+    claims = _claims(text)
+    return claims.pop() if len(claims) == 1 else None
+
+
+def _claims(text: str) -> set[str]:
+    spaced = _spaced(text)
+    return {clause for clause in facts.CLAUSES if _spaced(clause) in spaced}
 
 
 def terms(record: dict[str, Any], answer: str | Properties) -> dict[str, float]:

@@ -195,3 +195,12 @@ def test_read_and_gold_are_total(text):
 def test_a_foreign_record_is_refused():
     with pytest.raises(DataError, match="slice 'maths'"):
         desk.read({"prompt": "Hello", "slice": "maths"}, "Hello.")
+
+
+def test_the_claim_of_a_text_is_the_one_fact_that_it_states():
+    for r in desk.prompts():
+        assert [desk.claim(fact) for fact in r["facts"]] == r["facts"]
+    first, second = LATENCY["facts"][0], PROCESS["facts"][0]
+    assert desk.claim(f"I think that {first}. Check it first.") == first
+    assert desk.claim(f"It is likely {first}. Also {second}.") is None
+    assert desk.claim("I can't help with that.") is None
