@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from prefjax.data import readers
 from prefjax.data.prompts import digest
-from prefjax.data.records import Record
+from prefjax.data.records import Record, ranks
 from prefjax.errors import ConfigError
 
 SCALES = ("binary", "graded", "ranked")
@@ -34,11 +34,7 @@ def items(
     """
     if scale not in SCALES:
         raise ConfigError(f"--scale is {scale!r}; expected one of {', '.join(SCALES)}")
-    layouts = ("pairs", *readers.LAYOUTS)
-    if layout not in layouts:
-        raise ConfigError(f"layout: expected one of {', '.join(layouts)}, got {layout!r}")
-    if layout in readers.LAYOUTS and fields:
-        raise ConfigError(f"layout {layout!r} knows its fields, got {', '.join(fields)}")
+    readers.converter(layout, fields)  # raises for what is no layout
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit is {limit}; it should be 1 or more")
     read = getattr(readers, layout)
@@ -63,7 +59,7 @@ def answers(record: Record) -> list[str]:
     """The answers of a pair or a ranking, best first."""
     if "ranking" not in record:
         return [record["chosen"], record["rejected"]]
-    return [text for rank in record["ranking"] for text in ([rank] if isinstance(rank, str) else rank)]
+    return [text for rank in ranks(record["ranking"]) for text in rank]
 
 
 def key(record: Record) -> str:
