@@ -1,13 +1,13 @@
 """Judgements as records that every reader of pairs takes, and back."""
 
-import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from prefjax.data.records import Record
-from prefjax.evals.agreement import first
-from prefjax.label.items import Item, hashed
+from prefjax.evals.agreement import Comparison, alpha, shared
+from prefjax.evals.stats import Interval
+from prefjax.label.items import Item
 
 FLAGS = {"unsafe": "S", "unclear": "N", "both bad": "D"}  # and their keys
 MAX_COMMENT = 10_000  # characters
@@ -102,20 +102,13 @@ def _about(item: Item, given: Verdict, scale: str, about: Record, source: list[i
     return {"annotator": about["annotator"], "meta": meta}
 
 
-def comparisons(judgement: Record) -> Iterator[tuple[str, str, str, int]]:
-    """Every two answers a judgement compares: (key of the two, first, second, value of -3..3, positive for the first).
+def agreement(told: Iterable[tuple[str, Comparison]], **knobs: Any) -> tuple[Interval | None, int, int]:
+    """Ordinal alpha between annotators, with the pairs and the annotators it is of.
 
-    Which is called first is drawn by hash, so that it says nothing of which is better. A pair without a grade counts 1.
+    Args:
+      told: (annotator, what they said), in the order in which it was said.
+      **knobs: of `alpha`, which is None where it cannot be measured.
     """
-    if "ranking" in judgement:
-        ranks = [[rank] if isinstance(rank, str) else rank for rank in judgement["ranking"]]
-        placed = [(text, at) for at, rank in enumerate(ranks) for text in rank]
-        pairs = [(a, b, int(i < j)) for (a, i), (b, j) in itertools.combinations(placed, 2)]
-    else:
-        votes = judgement.get("votes", [1, 0, 0])
-        value = judgement.get("grade", (votes[0] > votes[1]) - (votes[0] < votes[1]))
-        pairs = [(judgement["chosen"], judgement["rejected"], value)]
-    for a, b, value in pairs:
-        if not first(a, b):
-            a, b, value = b, a, -value
-        yield hashed([judgement["prompt"], a, b]), a, b, value
+    columns = [*zip(*((one.pair, who, one.value, one.graded) for who, one in told), strict=True)]
+    counts, people = shared(*columns or [()] * 4)
+    return alpha(counts, "ordinal", **knobs), len(counts), people

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from prefjax.data.files import files
 from prefjax.data.records import Record
-from prefjax.evals.agreement import alpha, tally
+from prefjax.evals.agreement import Comparison, comparisons
 from prefjax.evals.stats import Interval
 from prefjax.label.items import CARRIED
-from prefjax.label.judgements import comparisons
+from prefjax.label.judgements import agreement
 from prefjax.label.store import judgements
 
 
@@ -31,22 +31,22 @@ def merge(paths: Iterable[str]) -> Merged:
     Raises:
       DataError: a file cannot be read, or holds something else, by file, line and field.
     """
-    texts: dict[str, tuple[Any, str, str]] = {}
-    carried: dict[str, Record] = {}
-    values: dict[str, dict[str, int]] = {}
-    repeated = 0
+    texts: dict[int, tuple[Any, str, str]] = {}
+    carried: dict[int, Record] = {}
+    values: dict[int, dict[str, int]] = {}
+    told: list[tuple[str, Comparison]] = []
     for path in [path for pattern in paths for path in files(pattern)]:
         for record in judgements(path):
             annotator = str(record["annotator"])
-            for name, a, b, value in comparisons(record):
-                texts.setdefault(name, (record["prompt"], a, b))
-                carried.setdefault(name, {field: record[field] for field in CARRIED if field in record})
-                repeated += annotator in values.setdefault(name, {})
-                values[name][annotator] = value
+            for one in comparisons(record):
+                told.append((annotator, one))
+                texts.setdefault(one.pair, (record["prompt"], one.a, one.b))
+                carried.setdefault(one.pair, {field: record[field] for field in CARRIED if field in record})
+                values.setdefault(one.pair, {})[annotator] = one.value
     pairs = [_pair(*texts[name], carried[name], values[name]) for name in texts]
     annotators = sorted({annotator for given in values.values() for annotator in given})
-    found = alpha(tally(list(given.values()) for given in values.values()), "ordinal")
-    return Merged(pairs, annotators, repeated, found)
+    repeated = len(told) - sum(map(len, values.values()))
+    return Merged(pairs, annotators, repeated, agreement(told)[0])
 
 
 def _pair(prompt: Any, a: str, b: str, carried: Record, given: dict[str, int]) -> Record:

@@ -10,13 +10,11 @@ from typing import Any, NamedTuple
 from prefjax.data.files import files
 from prefjax.data.records import Record
 from prefjax.errors import DataError
-from prefjax.evals.agreement import alpha, tally
+from prefjax.evals.agreement import LOW, Comparison, comparisons
 from prefjax.label import judgements as judged
 from prefjax.label.items import Item, key, order, queue
 from prefjax.label.judgements import Verdict
 from prefjax.label.store import Store, judgements
-
-LOW = 0.4  # alpha below which labels say little
 
 
 class Known(NamedTuple):
@@ -24,12 +22,11 @@ class Known(NamedTuple):
 
     annotator: str
     key: str
-    values: list[tuple[str, int]]  # of every two answers: their key, and which is how much better
+    said: list[Comparison]
 
 
 def known(record: Record) -> Known:
-    values = [(name, value) for name, _, _, value in judged.comparisons(record)]
-    return Known(str(record["annotator"]), key(record), values)
+    return Known(str(record["annotator"]), key(record), [*comparisons(record)])
 
 
 Reading = tuple[Any, list[Known]]  # of a file: its size and time of change, and what it held
@@ -188,16 +185,11 @@ class Session:
 
     def agreement(self) -> dict[str, Any] | None:
         """Alpha over everything two annotators compared, in words; None where there is nothing yet."""
-        values: dict[str, dict[str, int]] = {}
-        for one in self.all():
-            for name, value in one.values:
-                values.setdefault(name, {})[one.annotator] = value
-        units = [[*unit.values()] for unit in values.values() if len(unit) > 1]
-        found = alpha(tally(units), "ordinal", resamples=300)
+        told = ((one.annotator, said) for one in self.all() for said in one.said)
+        found, pairs, people = judged.agreement(told, resamples=300)
         if found is None:
             return None
-        people = len({annotator for unit in values.values() if len(unit) > 1 for annotator in unit})
-        words = f"α {found.mean:.2f} [{found.low:.2f}, {found.high:.2f}] of {people} annotators on {len(units)} pairs"
+        words = f"α {found.mean:.2f} [{found.low:.2f}, {found.high:.2f}] of {people} annotators on {pairs} pairs"
         return {"words": words, "low": found.mean < LOW}
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from prefjax.data.records import canonical
-from prefjax.label.judgements import Verdict, comparisons, record, unlabelled, verdict
+from prefjax.evals.agreement import comparisons
+from prefjax.label.judgements import Verdict, agreement, record, unlabelled, verdict
 
 ABOUT = {"annotator": "ada", "time": "2026-01-01T00:00:00Z"}
 
@@ -98,20 +99,12 @@ def test_what_a_page_may_not_send(scale, wrong):
         verdict(GOOD | wrong, scale, 3 if scale == "ranked" else 2)
 
 
-def test_comparisons_are_the_same_two_answers_whoever_won():
-    rows = [
-        {"prompt": "p", "chosen": "x", "rejected": "y", "grade": 2},
-        {"prompt": "p", "chosen": "y", "rejected": "x", "votes": [1, 0, 0]},
-        {"prompt": "p", "chosen": "x", "rejected": "y", "votes": [0, 0, 1]},
-        {"prompt": "p", "ranking": ["x", "y"]},
-    ]
-    found = [next(comparisons(row)) for row in rows]
-    assert len({one[:3] for one in found}) == 1
-    sign = 1 if found[0][1] == "x" else -1
-    assert [one[3] * sign for one in found] == [2, -1, 0, 1]
-
-
-def test_a_ranking_compares_all_of_its_pairs():
-    row = {"prompt": "p", "ranking": ["a", ["b", "c"]]}
-    found = {frozenset((a, b)): value if a < b else -value for _, a, b, value in comparisons(row)}
-    assert found == {frozenset("ab"): 1, frozenset("ac"): 1, frozenset("bc"): 0}
+def test_agreement_is_of_the_last_word_on_signs_where_scales_differ():
+    pair, swapped = {"prompt": "p", "chosen": "x", "rejected": "y"}, {"prompt": "p", "chosen": "y", "rejected": "x"}
+    rows = [row | {"prompt": f"p{i}"} for i, row in enumerate([pair, swapped, pair, swapped])]
+    ada = [("ada", row | {"grade": 3}) for row in [swapped | {"prompt": "p0"}, *rows]]
+    bob = [("bob", row | {"votes": [1, 0, 0]}) for row in rows]
+    told = [(who, one) for who, row in ada + bob for one in comparisons(row)]
+    assert agreement(told, resamples=20) == ((1, 1, 1), 4, 2)
+    assert agreement(told[:-1])[1:] == (3, 2)
+    assert agreement([]) == (None, 0, 0)

@@ -65,6 +65,13 @@ def test_grades_rankings_and_the_last_word(write):
     assert by_texts["z", "x"]["votes"] == by_texts["z", "y"]["votes"] == [1, 0, 0]
 
 
+def test_votes_and_grades_that_agree_have_an_alpha_of_1(write):
+    sides = [("x", "y"), ("u", "v"), ("b", "a"), ("d", "c"), ("f", "e")]
+    graded = write("ada", "graded", *(pair(*side, grade=3) for side in sides))
+    binary = write("bob", "binary", *(pair(*side, votes=[1, 0, 0]) for side in sides))
+    assert merge([graded, binary]).agreement == (1, 1, 1)
+
+
 def test_only_what_was_labelled_is_merged(write, tmp_path):
     with pytest.raises(DataError, match="ada.jsonl:1: annotator: missing"):
         merge([write("ada", "binary", pair("x", "y", annotator=None))])
