@@ -4,6 +4,8 @@ For advantages with a critic see `prefjax.ops.gae`. Scores are `[B, N]`, N respo
 could not be scored is left out by `where`: it gets advantage 0 and is in no baseline, whatever its score says.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -61,7 +63,12 @@ def grpo(scores: jax.Array, *, ddof: int = 0, where: jax.Array | None = None) ->
 
 
 def running_mean(
-    scores: jax.Array, baseline: Mean, *, decay: float | jax.Array = 1.0, where: jax.Array | None = None
+    scores: jax.Array,
+    baseline: Mean,
+    *,
+    decay: float | jax.Array = 1.0,
+    where: jax.Array | None = None,
+    total: Callable[[Mean], Mean] = lambda mean: mean,
 ) -> tuple[jax.Array, Mean]:
     """Score minus the mean score of earlier steps: REINFORCE with a moving-average baseline.
 
@@ -72,6 +79,7 @@ def running_mean(
       baseline: what earlier steps returned; `Mean(0.0, 0.0)` at the first, whose baseline is 0.
       decay: weight of the past at each step; 1 is the mean of all there has been.
       where: `[B]` bool, the responses that could be scored.
+      total: makes of the mean over these scores that over the scores of all devices.
 
     Returns:
       (advantages `[B]` float32, the next baseline). These scores enter the next baseline, not this one, which could
@@ -80,7 +88,7 @@ def running_mean(
     where = _all(scores, where)
     scores = jnp.where(where, scores, 0).astype(jnp.float32)
     past = Mean(baseline.total * decay, baseline.weight * decay)
-    return jnp.where(where, scores - baseline.value, 0.0), merge(past, Mean.of(scores, where))
+    return jnp.where(where, scores - baseline.value, 0.0), merge(past, total(Mean.of(scores, where)))
 
 
 def adaptive_kl(

@@ -1,6 +1,5 @@
 """What `prefjax best-of-n` and `prefjax pairs` do, as functions of their flags."""
 
-import argparse
 import functools
 import json
 import math
@@ -23,10 +22,10 @@ from prefjax.data.records import Record, field_map, scan
 from prefjax.errors import ConfigError, DataError
 from prefjax.evals.best_of_n import curve, sizes, table
 from prefjax.files import redact
-from prefjax.resolve import is_call
 from prefjax.sampling import pairs as labelled
 from prefjax.sampling.best_of_n import kl_bound
 from prefjax.sampling.candidates import Candidates, Scorer, best, group, scored, usable
+from prefjax.sums import is_calls
 
 SAMPLING = ("n", "max_new", "temperature", "top_k", "top_p", "batch_size")
 
@@ -37,16 +36,17 @@ def best_of_n(options: Any) -> None:
         raise ConfigError("--keep=above needs --threshold=SCORE")
     records = prompts(options)
     calls = {"score": options.reward} | ({"gold": options.gold} if options.gold else {})
+    complete = completions(options, calls)
     with lines(options.out) as write:
         seconds, batches = [], []
-        for batch in timed(completions(options, records, calls), seconds):
+        for batch in timed(complete(records), seconds):
             batches.append(batch)
         found, dropped = group(batches, options.n), Counter()
         rows = [row for c in found for row in demonstrations(c, records[c.record], options, dropped)]
         if not rows:
             raise DataError(f"nothing to keep of {len(found) * options.n} completions{told(dropped)}")
         write(rows)
-    report(found, records, latencies(options, records, calls) if options.times else {})
+    report(found, records, latencies(complete, records, options.n) if options.times else {})
     print(f"{per_query(seconds, [len(batch) for batch in batches], options.n)} a prompt at n = {options.n}")
     if options.out:
         print(f"{len(rows)} of {len(found) * options.n} completions in {options.out}{told(dropped)}")
@@ -88,16 +88,15 @@ def report(found: Sequence[Candidates], records: Sequence[Record], seconds: Mapp
         print(f"{len(found) - len(whole)} of {len(found)} prompts have completions without a score: not in the table")
 
 
-def latencies(options: Any, records: list[Record], calls: dict[str, str], queries: int = 8) -> dict[int, float]:
-    """Seconds from a prompt to its `n` scored completions when nothing else is asked, for each of `sizes(N)`.
+def latencies(complete: Callable, records: list[Record], most: int, queries: int = 8) -> dict[int, float]:
+    """Seconds from a prompt to its `n` scored completions when nothing else is asked, for each of `sizes(most)`.
 
     The median over the first prompts, again from the first if there are few; the query that compiles is left out.
     """
     asked, found = list(islice(cycle(records), 1 + queries)), {}
-    for n in sizes(options.n):
+    for n in sizes(most):
         seconds: list[float] = []
-        alone = argparse.Namespace(**vars(options) | {"n": n, "batch_size": n})
-        for _ in timed(completions(alone, asked, calls), seconds):
+        for _ in timed(complete(asked, n=n, batch_size=n), seconds):
             pass
         found[n] = median(seconds[1:])
     return found
@@ -132,7 +131,7 @@ def sampled(options: Any, counts: Counter[str]) -> Iterator[Record]:
         own: Counter[str] = Counter()
         return labelled.make(found, records[found.record], own, **knobs), own
 
-    for row, own in judges.concurrently(judge, labelling, group(completions(options, records, calls), options.n)):
+    for row, own in judges.concurrently(judge, labelling, group(completions(options, calls)(records), options.n)):
         counts.update(own)
         if row:
             yield row
@@ -156,7 +155,7 @@ def normalize(options: Any) -> None:
     """Scores samples of a reference policy, and stores their mean and standard deviation with the reward model."""
     records, reward = prompts(options), checkpoint.pin(options.reward)
     origin = {"policy": checkpoint.pin(options.model), "source": options.source, "seed": options.seed}
-    batches = completions(options, records, {"score": reward}, moments=False)
+    batches = completions(options, {"score": reward}, moments=False)(records)
     scores = np.array([score["score"] for batch in batches for _, score in batch])
     mean, std = float(scores.mean()), float(scores.std())
     if not std > 0:
@@ -176,21 +175,27 @@ def prompts(options: Any) -> list[Record]:
     return records
 
 
-def completions(options: Any, records: list[Record], calls: dict[str, str], *, moments: bool = True) -> Iterator[Any]:
-    """Batches of completions, scored by the rewards that flags name, normalised where they have moments."""
-    tokenizer = load.tokenizer(options.model)
+def completions(options: Any, calls: dict[str, str], *, moments: bool = True) -> Callable[..., Iterator[Any]]:
+    """A function (records, **other settings) -> batches of completions, scored by the rewards that flags name.
+
+    The models are read once; scores are normalised where a reward model has `moments`.
+    """
+    tokenizer, knobs = load.tokenizer(options.model), {name: getattr(options, name) for name in SAMPLING}
     read = functools.cache(functools.partial(checkpoint.load, moments=moments))
     model, params = read(options.model)
-    scorers = {name: scorer(call, name, options.frozen, read, tokenizer, records) for name, call in calls.items()}
-    knobs = {name: getattr(options, name) for name in SAMPLING}
-    return scored(model, params, tokenizer, records, jax.random.key(options.seed), scorers, **knobs)
+
+    def complete(records: list[Record], **others: Any) -> Iterator[Any]:
+        scorers = {name: scorer(call, name, options.frozen, read, tokenizer, records) for name, call in calls.items()}
+        return scored(model, params, tokenizer, records, jax.random.key(options.seed), scorers, **knobs | others)
+
+    return complete
 
 
 def scorer(
     text: str, name: str, frozen: dict[str, str], read: Callable, tokenizer: Any, records: list[Record]
 ) -> Scorer:
     """A reward as a flag names it: a reward model by its reference, or a call with the models of `frozen`."""
-    if not is_call(text):
+    if not is_calls(text):
         text, frozen = f"model(name={name!r})", {name: text}
     loaded = {name: read(reference) for name, reference in frozen.items()}
     nets, params = ({name: pair[i] for name, pair in loaded.items()} for i in (0, 1))

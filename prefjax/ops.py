@@ -195,7 +195,7 @@ def whiten(
     return scaled if shift_mean else jnp.where(mask, scaled + mean, 0.0)
 
 
-_LOG_RATIO_BOUND = 20.0  # exponents are clamped to +-20 nats, so that one token cannot overflow an estimate
+LOG_RATIO_BOUND = 20.0  # nats that exponents are clamped to, so that one stale token cannot overflow a ratio
 
 
 def kl_k1(logps: jax.Array, ref_logps: jax.Array) -> jax.Array:
@@ -221,8 +221,11 @@ def kl_k3(logps: jax.Array, ref_logps: jax.Array) -> jax.Array:
     Its gradient is that of KL(reference || policy), so use it to measure, not to train. Estimator k3 of
     http://joschu.net/blog/kl-approx.html. In nats; the log-ratio is clamped to +-20.
     """
-    log_ratio = jnp.clip(-kl_k1(logps, ref_logps), -_LOG_RATIO_BOUND, _LOG_RATIO_BOUND)
+    log_ratio = jnp.clip(-kl_k1(logps, ref_logps), -LOG_RATIO_BOUND, LOG_RATIO_BOUND)
     return jnp.expm1(log_ratio) - log_ratio
+
+
+KL = {"k1": kl_k1, "k2": kl_k2, "k3": kl_k3}
 
 
 def gae(

@@ -55,7 +55,7 @@ def loss_of(config: Any, name: str = "loss") -> Callable[..., tuple[Mean, dict[s
 
     Each is given the arrays that it names, the keywords of its call string, and of the batch the rows that count and
     the columns that pairs may have. Of pairs, a loss on rows of tokens (which says by `per` what it weighs alike) is
-    given the chosen side. The terms of a sum weigh rows: there `per` is "response" if it is not given.
+    given the chosen side, and `per` is "response" if no term says another.
 
     Returns:
       The function. A sum has the metrics of its terms, the first of a name without that of its term, and the value of
@@ -93,12 +93,14 @@ def _value(config, name, term, summed, numbers, batch, arrays):
     of_chosen = "per" in wanted and any(x.ndim == 3 for x in arrays.values())
     if of_chosen:
         arrays = {key: x[:, 0] for key, x in arrays.items()}
-        words.setdefault("per", "response")
+        words["per"] = weighs(config, name, "response")
         if summed and words["per"] == "token":
             raise ConfigError(
                 f"{said} weighs tokens, and a sum of losses on pairs weighs pairs: per should be 'response' "
                 "or 'sequence'"
             )
+    elif "per" in wanted:
+        words["per"] = weighs(config, name, wanted["per"].default)
     columns = {column: x for column in _WITHOUT if (x := getattr(batch, column, None)) is not None}
     if of_chosen:
         columns = {k: x for k, x in columns.items() if k == "target"}  # the others say how it compares with the rest
@@ -114,23 +116,25 @@ def _value(config, name, term, summed, numbers, batch, arrays):
         raise ConfigError(
             f"{said} does not fit config.algorithm {config.algorithm!r}, which has {', '.join(arrays)}: {error}"
         ) from None
-    return function(**given, **knobs)
+    try:
+        return function(**given, **knobs)
+    except ValueError as error:  # of shapes and names, at trace time
+        raise ConfigError(f"{said}, on batches of config.algorithm {config.algorithm!r}: {error}") from error
 
 
-def weighs(config: Any, name: str = "loss") -> str:
+def weighs(config: Any, name: str = "loss", default: str = "token") -> str:
     """What the losses on rows of tokens in `config.<name>` weigh alike: tokens, responses or sequences.
 
+    It is the `per` that one of them says, for all of them, and `default` where none does.
+
     Raises:
-      ConfigError: the terms of a sum differ in it.
+      ConfigError: they say different ones.
     """
-    found = {}
-    for term in mixture(config[name], "prefjax.losses"):
-        parameter = inspect.signature(term.call.function).parameters.get("per")
-        if parameter is not None:
-            found[term.call.kwargs.get("per", parameter.default)] = term.call.text
-    if len(found) > 1:
-        raise ConfigError(f"config.{name}: the terms of a sum should have one `per`; {found} differ")
-    return next(iter(found), "token")
+    terms = mixture(config[name], "prefjax.losses")
+    said = {term.call.kwargs["per"]: term.call.text for term in terms if "per" in term.call.kwargs}
+    if len(said) > 1:
+        raise ConfigError(f"config.{name}: {' and '.join(said.values())} weigh differently; they should have one `per`")
+    return next(iter(said), default)
 
 
 def takes(config: Any, argument: str) -> bool:

@@ -5,11 +5,12 @@ Their weights and numbers have paths like those of a single call: below `loss` t
 """
 
 import ast
+import itertools
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from prefjax.errors import ConfigError
-from prefjax.resolve import Call, nearest, parse, resolve
+from prefjax.resolve import Call, is_call, nearest, parse, resolve
 
 
 class Term(NamedTuple):
@@ -43,6 +44,18 @@ def mixture(text: str, *homes: str) -> list[Term]:
     ]
 
 
+def is_calls(text: str) -> bool:
+    """Whether a string is a call with brackets, or a sum of calls, and not a path."""
+    if is_call(text):
+        return True
+    try:
+        return isinstance(ast.parse(text.strip(), mode="eval").body, ast.BinOp | ast.UnaryOp) and all(
+            is_call(call) for _, call in terms(text).values()
+        )
+    except (SyntaxError, ConfigError):
+        return False
+
+
 def terms(text: str) -> dict[str, tuple[float, str]]:
     """The terms of a sum by name, each its weight and its call string; a second one of a name ends in 2.
 
@@ -60,7 +73,7 @@ def terms(text: str) -> dict[str, tuple[float, str]]:
     for weight, call in parts:
         name = parse(call)[0].rpartition(":")[2]
         if name in found:
-            name = f"{name}{sum(other.startswith(name) for other in found) + 1}"
+            name = next(other for k in itertools.count(2) if (other := f"{name}{k}") not in found)
         found[name] = weight, call
     return found
 

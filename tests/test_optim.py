@@ -90,6 +90,27 @@ def test_a_sum_of_losses_in_one_batch_and_in_microbatches():
     close(of_ratios(MIX, 4)[0], whole, rtol=1e-5)
 
 
+def test_one_term_says_what_all_weigh_alike():
+    config = base()
+    for text, default, what in (
+        ("sft_loss() + 0.1 * kl_loss()", "token", "token"),
+        ("sft_loss(per='sequence') + 0.1 * kl_loss()", "token", "sequence"),
+        ("dpo_loss() + sft_loss()", "response", "response"),
+        ("dpo_loss()", "token", "token"),
+    ):
+        config.loss = text
+        assert optim.weighs(config, default=default) == what, text
+    once, twice = (of_ratios(f"dpo_loss() + sft_loss({per}) + sft_loss()")[0] for per in ("per='sequence'", ""))
+    metrics = once[0][1]
+    assert metrics["loss/sft_loss"] == metrics["loss/sft_loss2"]
+    assert metrics["loss/sft_loss"].value > twice[0][1]["loss/sft_loss"].value  # sums of tokens, not their mean
+
+
+def test_what_a_loss_says_of_its_batch_names_the_setting():
+    with pytest.raises(ConfigError, match=r"config.loss \"sft_loss\(per='x'\)\".*expected 'token', 'response'"):
+        of_ratios("sft_loss(per='x')")
+
+
 def test_what_two_losses_report_is_kept_of_both():
     config, zero = base(), jnp.zeros((2, 2, 3))
     config.loss = "dpo_loss(beta=0.5) - 0.1 * dpo_loss(beta=2)"
@@ -205,7 +226,12 @@ def test_vmap_over_four_betas_is_four_runs_from_one_compilation(params):
         ("dpo", "bradley_terry_loss()", {}, r"does not fit .* 'dpo', which has logps, mask: missing .*'rewards'"),
         ("dpo", "dpo_loss() + sft_loss(per='token')", {}, "weighs tokens, and a sum of losses on pairs weighs pairs"),
         ("dpo", "dpo_loss() + sft_loss()", {"target": 0.5}, r"'sft_loss\(\)' takes no target: .*soft=False"),
-        ("sft", "sft_loss() + sft_loss(per='sequence')", {}, "the terms of a sum should have one `per`"),
+        (
+            "sft",
+            "sft_loss(per='response') + sft_loss(per='sequence')",
+            {},
+            "weigh differently; they should have one `per`",
+        ),
         ("sft", "sft_loss()", {}, r"'sft' eats Demos, got Pairs: config.data.rows should be 'demos\(\)'"),
     ],
 )

@@ -3,7 +3,7 @@
 import pytest
 
 from prefjax.errors import ConfigError
-from prefjax.sums import changed, mixture, paths, terms
+from prefjax.sums import changed, is_calls, mixture, paths, terms
 
 SUM = "dpo_loss(beta=0.1) + 0.2 * sft_loss(per='response')"
 
@@ -12,8 +12,16 @@ def test_terms():
     assert terms("a()") == {"a": (1.0, "a()")}
     assert terms("a(k=1) + 0.5 * b() - 2 * c()") == {"a": (1.0, "a(k=1)"), "b": (0.5, "b()"), "c": (-2.0, "c()")}
     assert terms("-2 * a() - -0.5 * a()") == {"a": (-2.0, "a()"), "a2": (0.5, "a()")}
+    assert list(terms("a() + a3() + a() + a()")) == ["a", "a3", "a2", "a4"]
     assert terms("mine.module:a(k=1)") == {"a": (1.0, "mine.module:a(k=1)")}
     assert terms("a() + 0.5 * 'mine.module:b(k=1)'") == {"a": (1.0, "a()"), "b": (0.5, "mine.module:b(k=1)")}
+
+
+def test_what_is_a_call_and_what_a_path():
+    for text in ("model()", "model() + 0.1 * length(target=20)", "-2 * length()", "0.5 * 'my.module:make()'"):
+        assert is_calls(text), text
+    for text in ("runs/reward", "runs/reward@3", "hf:org/name", "a-b", "2 * a", "reward+1"):
+        assert not is_calls(text), text
 
 
 def test_a_keyword_of_one_term_alone_needs_no_name():

@@ -25,7 +25,7 @@ host.keep_memory()
 
 from configs import dpo, sft  # noqa: E402  (after the memory is kept: jax starts threads)
 from prefjax.cli import main as prefjax  # noqa: E402
-from prefjax.resolve import is_call  # noqa: E402
+from prefjax.sums import is_calls  # noqa: E402
 from prefjax.train import train  # noqa: E402
 
 SHOWN = ("gold", "reward", "factuality", "length", "well_formed")
@@ -73,7 +73,7 @@ def recipe(options: argparse.Namespace, policy: str, data: Path, number: int) ->
     c.optim.lr = 2e-4 if options.way == "dpo" else 1e-3
     c.optim.schedule = "linear(warmup=3)"
     c.evals = {"answers": dpo.get_config().evals.answers}
-    if not is_call(options.reward):
+    if not is_calls(options.reward):
         c.frozen.reward = options.reward  # to measure with
     return c
 

@@ -21,7 +21,6 @@ from prefjax.metrics import Mean
 from prefjax.sampling import generate
 from prefjax.types import Algorithm, Experience, Mixed, Prompts, Rollout, TrainState
 
-KL = {"k1": ops.kl_k1, "k2": ops.kl_k2, "k3": ops.kl_k3}
 TRUNCATED = ("keep", "penalise", "mask", "bootstrap")
 
 # (params, tokens [B, T], hidden [B, T, D] of the policy or None) -> the value after each token [B, T]
@@ -32,13 +31,13 @@ def make(config: Any, nets: models.Models, credit: Callable, critic: Critic | No
     """An algorithm that learns from its own samples.
 
     Args:
-      config: `config.rollout` and `config.rl`; the loss `config.loss` takes of logps,
-        old_logps, ref_logps, advantages and mask what it names.
+      config: `config.rollout` and `config.rl`; the loss `config.loss` takes of logps, old_logps,
+        ref_logps, advantages and mask what it names.
       nets: the models of the run: "policy", "reference" and those that the reward names.
       credit: (rollout, kl_coef, hparams, carry) -> (advantages `[B, T]`, returns `[B, T]`, carry).
       critic: reads values; then `config.value_loss` is added to the loss.
     """
-    check(config, nets)
+    check(config, nets, critic is not None)
     rl, inner = config.rl, optim.algorithm(_loss_fn(config, nets, critic), config, Experience)
     roll = _roller(config, nets, critic)
 
@@ -92,9 +91,10 @@ def make(config: Any, nets: models.Models, credit: Callable, critic: Critic | No
     return Algorithm(init, step, lambda values: _watch(values, rl.mismatch))
 
 
-def check(config: Any, nets: models.Models) -> None:
-    """Raises ConfigError for settings of `config.rl` that contradict each other."""
+def check(config: Any, nets: models.Models, critic: bool) -> None:
+    """Raises ConfigError for settings of `config.rl` that contradict each other, or that need a critic without one."""
     rl, rows = config.rl, config.batch_size * config.rollout.n
+    demos = config.batch_size if config.data.pretrain else 0
     wrong = {
         f"reward is {config.reward!r}; it should be a call such as 'model()', with config.frozen.reward set": (
             not config.reward
@@ -102,15 +102,23 @@ def check(config: Any, nets: models.Models) -> None:
         f"frozen.reference is not set; it should be the model that the KL is measured to: {config.model!r}": (
             "reference" not in nets
         ),
-        f"rl.kl is {rl.kl!r}; it should be one of {', '.join(KL)}": rl.kl not in KL,
+        f"rl.kl is {rl.kl!r}; it should be one of {', '.join(ops.KL)}": rl.kl not in ops.KL,
         f"rl.kl_in is {rl.kl_in!r}; it should be 'reward' or 'loss'": rl.kl_in not in ("reward", "loss"),
         "rl.kl is 'k1' in the loss, where its expected gradient is 0; it should be 'k2' there": (
             rl.kl_in == "loss" and rl.kl == "k1"
         ),
         f"rl.truncated is {rl.truncated!r}; it should be one of {', '.join(TRUNCATED)}": rl.truncated not in TRUNCATED,
-        f"rl.minibatches is {rl.minibatches}; it should divide the {rows} samples of a step": (
-            rl.minibatches < 1 or rows % rl.minibatches > 0
+        f"rl.truncated is 'bootstrap', which needs a critic, and {config.algorithm} has none; it should be keep, "
+        "penalise or mask": rl.truncated == "bootstrap" and not critic,
+        f"rl.critic_warmup is {rl.critic_warmup}, and {config.algorithm} has no critic to warm up; it should be 0": (
+            rl.critic_warmup > 0 and not critic
         ),
+        f"rl.whiten_rewards is True, and {config.algorithm} has no rewards of tokens; it should be False": (
+            rl.whiten_rewards and not critic
+        ),
+        f"rl.minibatches is {rl.minibatches}; it should divide the {rows} samples"
+        + (f" and the {demos} demonstrations" if demos else "")
+        + " of a step": rl.minibatches < 1 or rows % rl.minibatches > 0 or demos % rl.minibatches > 0,
         f"data.pretrain is {config.data.pretrain!r}, whose loss weighs tokens; config.loss should be per='token'": (
             bool(config.data.pretrain) and optim.weighs(config) != "token"
         ),
@@ -210,7 +218,7 @@ def _loss_fn(config: Any, nets: models.Models, critic: Critic | None) -> Callabl
         loss, metrics = policy_loss(hparams, batch, **arrays, ref_logps=batch.ref_logps)
         total = loss.total - hparams["rl.entropy_coef"] * mean(entropy).total
         if rl.kl_in == "loss":
-            total += hparams["kl_coef"] * mean(KL[rl.kl](logps, batch.ref_logps)).total
+            total += hparams["kl_coef"] * mean(ops.KL[rl.kl](logps, batch.ref_logps)).total
         total *= hparams["policy"]
         metrics |= {"policy/loss": loss}
         if critic is not None:
@@ -222,7 +230,7 @@ def _loss_fn(config: Any, nets: models.Models, critic: Critic | None) -> Callabl
         if batch.demos is not None:
             demo_logps = models.logps(policy, params, batch.demos.sequences)
             imitation, _ = sft_loss(demo_logps, batch.demos.sequences.response, where=batch.demos.weight > 0)
-            total += hparams["pretrain"] * imitation.total
+            total += hparams["policy"] * hparams["pretrain"] * imitation.total
             metrics |= {"pretrain/loss": imitation}
         return Mean(total, loss.weight), jax.lax.stop_gradient(metrics)
 
@@ -261,10 +269,6 @@ def check_group(config: Any) -> None:
         raise ConfigError(
             f"config.rollout.n is {config.rollout.n}; {config.algorithm} compares the samples of a prompt: 2 or more"
         )
-    if config.rl.truncated == "bootstrap":
-        raise ConfigError(
-            "config.rl.truncated is 'bootstrap', which needs a critic; it should be keep, penalise or mask"
-        )
 
 
 def whole_scores(config: Any, rollout: Rollout, kl_coef: jax.Array) -> jax.Array:
@@ -272,7 +276,7 @@ def whole_scores(config: Any, rollout: Rollout, kl_coef: jax.Array) -> jax.Array
     if config.rl.kl_in == "loss":
         return rollout.scores
     return rollout.scores - kl_coef * ops.sum_tokens(
-        KL[config.rl.kl](rollout.logps, rollout.ref_logps), rollout.sequences.response
+        ops.KL[config.rl.kl](rollout.logps, rollout.ref_logps), rollout.sequences.response
     )
 
 

@@ -1,7 +1,7 @@
 """Losses that compare a row with the rest of its batch: their value depends on which rows lie together.
 
-The statistic is over the rows that a device holds at once, so these losses are no sums over rows, and `spans_batch`
-marks them: a run refuses microbatches and `pmap` with them, and their value on held-out rows depends on `batch_size`.
+The statistic is over the rows of a batch, so these losses are no sums over rows, and `spans_batch` marks them: a run
+refuses microbatches and `pmap` with them, and their value on held-out rows depends on `batch_size`.
 """
 
 from collections.abc import Callable
@@ -156,7 +156,7 @@ def aot_loss(
         high, low = policy[:, 0] - policy[:, 1], reference[:, 0] - reference[:, 1]
     counted = jnp.ones(high.shape, bool) if where is None else where
     ranked = jnp.arange(len(high)) < jnp.sum(counted)  # those that do not count are sorted to the end
-    high, low = (jnp.sort(jnp.where(counted, x, jnp.inf)) for x in (high, low))
+    high, low = (jnp.sort(jnp.where(counted, x, jnp.nan)) for x in (high, low))  # NaN that counts comes last as well
     losses = -jax.nn.log_sigmoid(beta * jnp.where(ranked, high - low, 0))
     _, metrics = implicit.pairs(losses, beta * log_ratios, where, metrics)
     return Mean.of(losses, ranked), metrics
@@ -166,10 +166,11 @@ def _responses(logps, ref_logps, mask, target, beta, where):
     """Log-ratios `[B]`, which responses are good, and the rewards of both kinds as metrics."""
     mask, logps, ref_logps = masked(mask, where, logps=logps, ref_logps=ref_logps)
     ratios = ops.sum_tokens(logps - ref_logps, mask)
+    counted = jnp.ones(ratios.shape, bool) if where is None else where
     if target is not None:
         ops.check_shape("target", target, ratios.shape)
+        ratios += jnp.where(counted & jnp.isnan(target), jnp.nan, 0)  # loud
     good = jnp.ones(ratios.shape, bool) if target is None else target > 0.5
-    counted = jnp.ones(ratios.shape, bool) if where is None else where
     rewards = jax.lax.stop_gradient(beta * ratios)
     chosen, rejected = Mean.of(rewards, good & counted), Mean.of(rewards, ~good & counted)
     return ratios, good, {"rewards/chosen": chosen, "rewards/rejected": rejected}

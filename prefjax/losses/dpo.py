@@ -1,9 +1,9 @@
 """Direct preference optimisation: the reward-model loss on implicit rewards."""
 
 import jax
+import jax.numpy as jnp
 
 from prefjax.losses import implicit
-from prefjax.losses.bradley_terry import bradley_terry_loss
 from prefjax.metrics import Mean
 
 
@@ -48,10 +48,8 @@ def dpo_loss(
     """
     mean = implicit.is_mean(reduction)
     log_ratios, metrics = implicit.log_ratios(logps, ref_logps, mask, where, mean=mean)
-    loss, reward_metrics = bradley_terry_loss(
-        beta * log_ratios, margin=margin, target=target, label_smoothing=label_smoothing, where=where
-    )
-    return loss, reward_metrics | metrics
+    label = {"margin": margin, "target": target, "label_smoothing": label_smoothing}
+    return implicit.logistic(beta * log_ratios, where, metrics, **label)
 
 
 def ipo_loss(
@@ -109,7 +107,7 @@ def robust_dpo_loss(
 
     Args:
       logps, ref_logps, mask, beta, where: as in `dpo_loss`.
-      label_smoothing: e, less than 1/2.
+      label_smoothing: e, less than 1/2; from there on the loss is NaN.
 
     Returns:
       The loss a pair, and the metrics of `dpo_loss`.
@@ -123,4 +121,5 @@ def robust_dpo_loss(
     logits = rewards[:, 0] - rewards[:, 1]
     kept = (1 - label_smoothing) * jax.nn.log_sigmoid(logits)
     flipped = label_smoothing * jax.nn.log_sigmoid(-logits)
-    return implicit.pairs((flipped - kept) / (1 - 2 * label_smoothing), rewards, where, metrics)
+    clean = jnp.where(label_smoothing < 0.5, 1 - 2 * label_smoothing, jnp.nan)  # beyond, it would prefer the rejected
+    return implicit.pairs((flipped - kept) / clean, rewards, where, metrics)

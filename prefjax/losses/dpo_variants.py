@@ -5,7 +5,6 @@ import jax.numpy as jnp
 
 from prefjax import ops
 from prefjax.losses import implicit
-from prefjax.losses.bradley_terry import bradley_terry_loss
 from prefjax.metrics import Mean
 
 
@@ -39,8 +38,7 @@ def rdpo_loss(
     rewards, metrics = implicit.rewards(logps, ref_logps, mask, beta, where)
     lengths = jnp.sum(mask, axis=-1, dtype=jnp.float32)
     longer = alpha * (lengths[:, 0] - lengths[:, 1])
-    loss, of_rewards = bradley_terry_loss(rewards, margin=-longer, where=where)
-    return loss, of_rewards | metrics
+    return implicit.logistic(rewards, where, metrics, margin=-longer)
 
 
 def ld_dpo_loss(
@@ -75,8 +73,7 @@ def ld_dpo_loss(
     common = jnp.min(place[..., -1:], axis=1, keepdims=True)
     weights = jnp.where(place <= common, 1.0, alpha)
     ratios = jnp.where(counted, logps - ref_logps.astype(jnp.float32), 0)
-    loss, of_rewards = bradley_terry_loss(beta * ops.sum_tokens(weights * ratios, counted), where=where)
-    return loss, of_rewards | metrics
+    return implicit.logistic(beta * ops.sum_tokens(weights * ratios, counted), where, metrics)
 
 
 def f_dpo_loss(
@@ -98,8 +95,9 @@ def f_dpo_loss(
         "js"          log(2 u / (1 + u))
         "alpha"       (1 - u^-alpha) / alpha
 
-    Wang et al. 2024, table 1 (https://arxiv.org/abs/2309.16240); constants, which cancel, left out. Ratios below e^-20
-    count as that in the forward KL and in the alpha-divergence.
+    Wang et al. 2024, table 1 (https://arxiv.org/abs/2309.16240); constants, which cancel, left out. In the forward KL
+    and in the alpha-divergence a response less likely than e^-20 times the reference's counts as that, and is given up:
+    it has no gradient.
 
     Args:
       logps, ref_logps, mask, beta, where: as in `dpo_loss`.
@@ -119,15 +117,14 @@ def f_dpo_loss(
     """
     derivatives = {
         "reverse_kl": lambda log_u: log_u,
-        "forward_kl": lambda log_u: -jnp.exp(-jnp.maximum(log_u, -20.0)),
+        "forward_kl": lambda log_u: -jnp.exp(-jnp.maximum(log_u, -ops.LOG_RATIO_BOUND)),
         "js": jax.nn.log_sigmoid,
-        "alpha": lambda log_u: -jnp.expm1(-alpha * jnp.maximum(log_u, -20.0)) / alpha,
+        "alpha": lambda log_u: -jnp.expm1(-alpha * jnp.maximum(log_u, -ops.LOG_RATIO_BOUND)) / alpha,
     }
     if divergence not in derivatives:
         raise ValueError(f"divergence: expected one of {', '.join(derivatives)}; got {divergence!r}")
     log_ratios, metrics = implicit.log_ratios(logps, ref_logps, mask, where)
-    loss, of_rewards = bradley_terry_loss(beta * derivatives[divergence](log_ratios), where=where)
-    return loss, of_rewards | metrics
+    return implicit.logistic(beta * derivatives[divergence](log_ratios), where, metrics)
 
 
 def cal_dpo_loss(

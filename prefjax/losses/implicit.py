@@ -1,5 +1,7 @@
 """What losses on implicit rewards share: log-ratios of responses, and the metrics of their pairs."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -58,6 +60,12 @@ def responses(logps: jax.Array, mask: jax.Array, where: jax.Array | None) -> tup
     logps = jnp.where(mask, logps, 0).astype(jnp.float32)
     totals = jax.lax.stop_gradient(ops.sum_tokens(logps, mask))
     return logps, mask, {"logps/chosen": Mean.of(totals[:, 0], where), "logps/rejected": Mean.of(totals[:, 1], where)}
+
+
+def logistic(rewards: jax.Array, where: jax.Array | None, metrics: Metrics, **label: Any) -> tuple[Mean, Metrics]:
+    """`bradley_terry_loss` on rewards `[B, 2]`, with `metrics` beside its own."""
+    loss, of_rewards = bradley_terry_loss(rewards, where=where, **label)
+    return loss, of_rewards | metrics
 
 
 def pairs(losses: jax.Array, rewards: jax.Array, where: jax.Array | None, metrics: Metrics) -> tuple[Mean, Metrics]:

@@ -10,9 +10,6 @@ from prefjax import ops
 from prefjax.losses.rows import average, masked
 from prefjax.metrics import Mean
 
-_ESTIMATORS = {"k1": ops.kl_k1, "k2": ops.kl_k2, "k3": ops.kl_k3}
-_LOG_RATIO_BOUND = 20.0  # so that one stale token cannot overflow a ratio
-
 
 def shaped_rewards(
     scores: jax.Array,
@@ -49,13 +46,13 @@ def shaped_rewards(
     >>> print(shaped_rewards(jnp.array([2.0]), logps, ref_logps, jnp.ones((1, 3), bool), kl_coef=0.1).round(3))
     [[-0.02  0.05  2.  ]]
     """
-    if estimator not in _ESTIMATORS:
-        raise ValueError(f"estimator: expected one of {', '.join(_ESTIMATORS)}, got {estimator!r}")
+    if estimator not in ops.KL:
+        raise ValueError(f"estimator: expected one of {', '.join(ops.KL)}, got {estimator!r}")
     ops.check_shape("scores", scores, mask.shape[:1])
     mask, logps, ref_logps = masked(mask, None, logps=logps, ref_logps=ref_logps)
     after = jnp.cumsum(mask[:, ::-1], axis=-1)[:, ::-1]  # response tokens from here on
     last = mask & (after == 1)
-    penalties = kl_coef * _ESTIMATORS[estimator](logps, ref_logps)
+    penalties = kl_coef * ops.KL[estimator](logps, ref_logps)
     return jnp.where(last, scores.astype(jnp.float32)[:, None], 0.0) - penalties
 
 
@@ -102,7 +99,7 @@ def ppo_policy_loss(
     -0.85 0.5
     """
     mask, logps, old_logps, advantages = masked(mask, where, logps=logps, old_logps=old_logps, advantages=advantages)
-    ratio = jnp.exp(jnp.clip(logps - old_logps, -_LOG_RATIO_BOUND, _LOG_RATIO_BOUND))
+    ratio = jnp.exp(jnp.clip(logps - old_logps, -ops.LOG_RATIO_BOUND, ops.LOG_RATIO_BOUND))
     plain = -ratio * advantages
     losses = jnp.maximum(plain, -jnp.clip(ratio, 1 - epsilon, 1 + epsilon) * advantages)
     bound = jnp.where(dual_clip > 0, -dual_clip * advantages, jnp.inf)

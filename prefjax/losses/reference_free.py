@@ -46,8 +46,7 @@ def simpo_loss(
     logps, mask, metrics = implicit.responses(logps, mask, where)
     rewards = beta * ops.mean_tokens(logps, mask)
     margin = jnp.full(rewards.shape[:1], gamma, jnp.float32)
-    loss, of_rewards = bradley_terry_loss(rewards, margin=margin, label_smoothing=label_smoothing, where=where)
-    return loss, of_rewards | metrics
+    return implicit.logistic(rewards, where, metrics, margin=margin, label_smoothing=label_smoothing)
 
 
 def cpo_loss(

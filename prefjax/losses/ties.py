@@ -97,6 +97,7 @@ def ordinal_loss(
     Args:
       rewards: `[B, 2]`.
       grade: `[B]` whole numbers from -3 to 3, positive: candidate 0 is better, 0: a tie; by default 3.
+        With another number the loss is NaN.
       first, second, third: 0 < first < second < third, in units of reward.
       where: `[B]` bool, the pairs that count.
 
@@ -113,6 +114,7 @@ def ordinal_loss(
     """
     grade = jnp.full(rewards.shape[:1], 3, jnp.float32) if grade is None else jnp.asarray(grade).astype(jnp.float32)
     ops.check_shape("grade", grade, rewards.shape[:1])
+    grade = grade if where is None else jnp.where(where, grade, 0)
     difference, _, metrics = _judged(rewards, (jnp.sign(grade) + 1) / 2, where)
     third_up = jnp.stack([jnp.float32(x) for x in (first, second, third)])
     cuts = jnp.concatenate([jnp.array([-jnp.inf]), -third_up[::-1], third_up, jnp.array([jnp.inf])])
@@ -121,7 +123,8 @@ def ordinal_loss(
     # log(sigmoid(low) - sigmoid(high)), each of its factors at its own scale
     width = cuts[level + 1] - cuts[level]
     losses = -(jax.nn.log_sigmoid(low) + jax.nn.log_sigmoid(-high) + jnp.log(-jnp.expm1(-width)))
-    return Mean.of(losses, where), metrics
+    graded = (jnp.abs(grade) <= 3) & (grade == jnp.round(grade))
+    return Mean.of(jnp.where(graded, losses, jnp.nan), where), metrics
 
 
 def _judged(rewards, target, where):

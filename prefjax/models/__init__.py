@@ -65,8 +65,8 @@ def logps(model: Transformer, params: Params, sequences: Sequences, temperature:
     `temperature` divides the logits: that of the sampler, where its samples are scored.
     """
     hidden = model.apply(params, sequences.tokens, packing=sequences.packing, method="hidden")
-    score = lambda states, tokens: ops.select_logp(ops.project(states, model.head(params)) / temperature, tokens)
-    return _of_response(score, hidden, model, sequences)
+    tokens, mask, groups = sequences.tokens, sequences.response, _groups(model, sequences.tokens)
+    return ops.chunked_token_logps(hidden, model.head(params), tokens, mask, temperature=temperature, groups=groups)
 
 
 class Divergence(NamedTuple):
@@ -118,9 +118,13 @@ def logps_and_entropy(
 
 
 def _of_response(score, hidden, model, sequences):
-    groups = 1 if len(sequences.tokens) % model.shards else model.shards
     tokens, mask = sequences.tokens, sequences.response
-    return ops.chunked(score, hidden, tokens, mask, model.config.vocab, groups=groups)
+    return ops.chunked(score, hidden, tokens, mask, model.config.vocab, groups=_groups(model, tokens))
+
+
+def _groups(model: Transformer, tokens: jax.Array) -> int:
+    """Blocks of rows that keep to themselves: those that are dealt to devices, if the rows are."""
+    return 1 if len(tokens) % model.shards else model.shards
 
 
 def init(model: Transformer, key: jax.Array, heads: tuple[str, ...] = ("lm",)) -> Params:

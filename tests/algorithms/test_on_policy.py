@@ -298,6 +298,10 @@ def test_a_sampler_that_is_not_the_trainer_stops_the_run():
         ("ppo", {"loss": "ppo_policy_loss(per='sequence')"}, "per='sequence'"),
         ("grpo", {"rollout__n": 1}, "2 or more"),
         ("rloo", {"rl__truncated": "bootstrap"}, "needs a critic"),
+        ("reinforce", {"rl__truncated": "bootstrap"}, "needs a critic, and reinforce has none"),
+        ("grpo", {"rl__critic_warmup": 3}, "critic_warmup is 3, and grpo has no critic"),
+        ("rloo", {"rl__whiten_rewards": True}, "whiten_rewards is True, and rloo has no rewards of tokens"),
+        ("grpo", {"data__pretrain": "x()", "rl__minibatches": 16}, "the 16 samples and the 8 demonstrations of a step"),
     ],
 )
 def test_settings_that_make_no_sense(name, settings, message):

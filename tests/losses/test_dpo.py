@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prefjax.losses import bradley_terry_loss, dpo_loss, ipo_loss
+from prefjax.losses import bradley_terry_loss, dpo_loss, ipo_loss, robust_dpo_loss
 
 
 def pair(h):
@@ -83,3 +83,9 @@ def test_metrics_are_what_researchers_watch():
 def test_unknown_reduction_is_refused():
     with pytest.raises(ValueError, match="reduction: expected 'sum' or 'mean', got 'max'"):
         ipo_loss(*pair(0.0), reduction="max")
+
+
+@pytest.mark.parametrize("flipped", [0.5, 0.7])
+def test_labels_that_are_noise_are_loud(flipped):
+    assert np.isnan(robust_dpo_loss(*pair(1.0), label_smoothing=flipped)[0].value)
+    assert np.isfinite(robust_dpo_loss(*pair(1.0), label_smoothing=0.49)[0].value)

@@ -66,3 +66,8 @@ def test_labels_of_pairs_that_do_not_count_may_be_nan():
         value, gradient = jax.value_and_grad(lambda r: loss(r, **{name: label}, where=where)[0].value)(spoiled)  # noqa: B023
         assert value == pytest.approx(float(loss(REWARDS[where], **{name: label[where]})[0].value), rel=1e-5)
         assert np.isfinite(gradient).all() and not gradient[:3].any()
+
+
+@pytest.mark.parametrize("grade", [4.0, -3.5, 0.5, np.nan])
+def test_a_grade_that_is_none_is_loud(grade):
+    assert np.isnan(ordinal_loss(REWARDS[:2], grade=np.float32([1, grade]))[0].value)
