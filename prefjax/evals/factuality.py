@@ -1,15 +1,14 @@
 """Closed-book question answering: whether a policy knows, and whether it tries."""
 
 import re
-import string
-import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from prefjax.data import load
 from prefjax.data.prompts import last_turn
 from prefjax.errors import ConfigError, DataError
 from prefjax.evals.completions import completions
+from prefjax.evals.matching import right
 from prefjax.evals.refusal import classify
 from prefjax.evals.summary import means
 from prefjax.types import Setup
@@ -61,30 +60,6 @@ def make(
         return means(rows) | {"samples": rows}
 
     return evaluate
-
-
-def normalise(text: str) -> str:
-    """Lower case, without punctuation, articles and extra spaces (the official script of SQuAD: Rajpurkar et al. 2016).
-
-    Accents and width are folded too, as TriviaQA's aliases need.
-
-    >>> normalise("The  Eiffel-Tower!"), normalise("Beyoncé")
-    ('eiffeltower', 'beyonce')
-    """
-    folded = unicodedata.normalize("NFKD", text).casefold()
-    bare = "".join(c for c in folded if not unicodedata.combining(c) and c not in _PUNCTUATION)
-    return " ".join(re.sub(r"\b(?:a|an|the)\b", " ", bare).split())
-
-
-_PUNCTUATION = frozenset(string.punctuation + "‘’´`“”–—")
-
-
-def right(text: str, known: Sequence[str], match: str = "exact") -> bool:
-    """Whether an answer is one of the aliases, or contains one."""
-    said, wanted = normalise(text), [normalise(alias) for alias in known]
-    if match == "exact":
-        return said in wanted
-    return any(f" {alias} " in f" {said} " for alias in wanted if alias)
 
 
 def answered(text: str, prompt: str | None = None) -> bool:

@@ -10,8 +10,9 @@ import numpy as np
 from prefjax.data import load
 from prefjax.errors import ConfigError, DataError
 from prefjax.evals.completions import completions
-from prefjax.evals.factuality import aliases, normalise
+from prefjax.evals.factuality import aliases
 from prefjax.evals.likelihood import answers, choices
+from prefjax.evals.matching import normalise
 from prefjax.evals.summary import means
 from prefjax.resolve import resolve
 from prefjax.types import Setup
@@ -67,7 +68,7 @@ def make(
 
 
 def answer(text: str) -> str:
-    """The whole text, normalised as in `prefjax.evals.factuality`."""
+    """The whole text, normalised as in `prefjax.evals.matching`."""
     return normalise(text)
 
 

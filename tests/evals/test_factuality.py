@@ -1,36 +1,12 @@
-"""Closed-book answers: normalisation, aliases, and what counts as an answer."""
+"""Closed-book answers: what counts as one, aliases and shares."""
 
 import pytest
 
 from prefjax.errors import ConfigError, DataError
 from prefjax.evals import factuality
-from prefjax.evals.factuality import aliases, answered, normalise, right
+from prefjax.evals.factuality import aliases, answered
 
 SOURCE = "tests.evals.conftest:questions()"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("The Beatles!", "beatles"),  # as the official script of SQuAD
-        ("an  apple, a day", "apple day"),
-        ("U.S.A.", "usa"),
-        ("theatre", "theatre"),
-        ("Ångström", "angstrom"),
-        ("“Emma”", "emma"),
-        ("", ""),
-    ],
-)
-def test_normalise(text, expected):
-    assert normalise(text) == expected
-
-
-def test_an_answer_is_right_if_it_is_any_alias():
-    assert right("the Beatles.", ["Fab Four", "Beatles"])
-    assert not right("the Beatles, I think", ["Fab Four", "Beatles"])
-    assert right("It was the Beatles, I think.", ["Beatles"], "contains")
-    assert not right("It was Beatlesque.", ["Beatles"], "contains")
-    assert not right("anything", ["!"], "contains")
 
 
 @pytest.mark.parametrize(
