@@ -47,7 +47,7 @@ def audit(
       tokenizer: if given, lengths are told in tokens too, and pairs found that are the same tokens.
       max_length: with a tokenizer, tokens of prompt and answer that training has room for.
       score: a reward, whose margins between the sides are in nats of log-odds.
-      scored: pairs of the sample that are scored, at most.
+      scored: pairs of the sample that are scored, at most; ties are not.
       sample: pairs that classifiers are fitted to, at most.
       seed: of their folds.
       **fields: the file's names for the fields of a record, as `pairs` takes them.
@@ -56,20 +56,21 @@ def audit(
       Numbers, texts, lists and dicts that JSON holds; docs/audit.md names them.
 
     Raises:
-      ConfigError: an unknown layout or field.
+      ConfigError: an unknown layout or field, or a number below 1.
       DataError: a file cannot be read, or holds no pairs.
     """
     convert, _ = converter(layout, fields)
     if max_length is not None and tokenizer is None:
         raise ConfigError("max_length counts tokens: give a tokenizer too")
+    for name, value in (("max_length", max_length), ("scored", scored), ("sample", sample)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name}: expected at least 1, got {value}")
     leaks = None
     if eval_path is not None:
-        leaks = repeats.Leaks()
-        for row in scan(eval_path, convert):
-            if row.record is not None:
-                leaks.expect(row.record)
+        leaks = repeats.Leaks(scan(eval_path, convert))
         if not leaks.pairs:
-            raise DataError(clean(f"{expand(eval_path)}: no usable pairs"))
+            told = "".join(f"\n  {problem}" for problem in leaks.shown)
+            raise DataError(clean(f"{expand(eval_path)}: no usable pairs") + told)
     rows = scan(path, convert, tokenizer=tokenizer)
     table = Table(tokenizer, max_length, sample).read(rows, leaks.see if leaks else None)
     if not table.size:
@@ -81,7 +82,7 @@ def audit(
         "eval": leaks.result() if leaks else None,
     }
     if score is not None:
-        found["margins"]["reward"] = labels.reward_margins(_scores(table, score, scored))
+        found["margins"]["reward"] = _reward(table, score, scored)
     return found | {"findings": findings(found)}
 
 
@@ -99,6 +100,7 @@ def _measure(table: Table, seed: int) -> dict[str, Any]:
         "margins": labels.margins(table),
         "length": shortcuts.length(table, clusters),
         "artifacts": shortcuts.artifacts(table, clusters),
+        "edges_dropped": sum(texts.dropped for texts in table.edges),
         "classifiers": shortcuts.classifiers(table, seed),
         "repeats": repeats.repeats(table),
         "rankings": {str(length): n for length, n in sorted(table.rankings.items())},
@@ -124,8 +126,10 @@ def _tokens(table: Table) -> dict[str, Any] | None:
     }
 
 
-def _scores(table: Table, score: Score, limit: int) -> np.ndarray:
-    """Rewards of the sides of sampled pairs, [n, 2]: of chosen and of rejected."""
-    pairs = [pair for _, group in sorted(table.sample.pairs.items()) for pair in group][:limit]
+def _reward(table: Table, score: Score, limit: int) -> dict[str, Any]:
+    """Margins by the reward of sampled pairs that are no ties."""
+    groups = (group for _, group in sorted(table.sample.pairs.items()))
+    pairs = [pair for group in groups for pair in group if table["decided"][pair.row]][:limit]
     records, sides = [pair.record for pair in pairs], ([p.chosen for p in pairs], [p.rejected for p in pairs])
-    return np.asarray(score(records * 2, sides[0] + sides[1]), float).reshape(2, -1).T
+    scores = np.asarray(score(records * 2, sides[0] + sides[1]), float).reshape(2, -1).T if pairs else np.empty((0, 2))
+    return labels.reward_margins(scores, table["decided"][[pair.row for pair in pairs]])

@@ -17,20 +17,7 @@ _BY_PROMPT = "split by prompt: split(source=..., part='train') and part='held_ou
 
 def findings(audit: Audit) -> list[Finding]:
     """Every finding, alarms first."""
-    rules = (
-        _form,
-        _values,
-        _margins,
-        _length,
-        _marks,
-        _shortcuts,
-        _repeats,
-        _tokens,
-        _prompts,
-        _leaks,
-        _agreement,
-        _order,
-    )
+    rules = (_form, _values, _margins, _length, _marks, _shortcuts, _repeats, _tokens, _prompts, _leaks, _agreement)
     found = [finding for rule in rules for finding in rule(audit)]
     return sorted(found, key=lambda finding: finding["severity"] != "alarm")
 
@@ -50,8 +37,10 @@ def within(found: dict[str, Any], form: Any = percent) -> str:
     """An estimate with its interval, in words."""
     if found["mean"] is None:
         return "-"
-    interval = "" if found["low"] is None else f" [{form(max(0, found['low']))}, {form(min(1, found['high']))}]"
-    return form(found["mean"]) + interval
+    if found["low"] is None:
+        return form(found["mean"])
+    low, high = (max(0, found["low"]), min(1, found["high"])) if form is percent else (found["low"], found["high"])
+    return f"{form(found['mean'])} [{form(low)}, {form(high)}]"
 
 
 def count(number: int, what: str) -> str:
@@ -88,10 +77,10 @@ def _values(audit: Audit) -> Iterator[Finding]:
     if not facts["pairs"]:
         words = "No record carries facts: whether an answer is true is judged by its label alone, together with taste."
         yield _finding("no-facts", "values", words, "Measure factuality by an evaluation outside the reward.")
-    elif (right := facts["right_wins"])["n"] and right["mean"] < 0.9:
+    elif (right := facts["right_wins"])["high"] is not None and right["high"] < 0.9:
         words = f"Where one side alone states the fact, it wins in {within(right)}: the labels reward wrong answers."
         advice = "Relabel these pairs, and measure factuality outside the reward."
-        yield _finding("wrong-answers-win", "values", words, advice, right["mean"] < 0.7)
+        yield _finding("wrong-answers-win", "values", words, advice, right["high"] < 0.7)
 
 
 def _margins(audit: Audit) -> Iterator[Finding]:
@@ -103,7 +92,8 @@ def _margins(audit: Audit) -> Iterator[Finding]:
         opposed = strongly if scale == "reward" else found["opposed"]
         if opposed:
             told = "" if strongly is None else f", {strongly:,} of them strongly"
-            words = f"By their {scale} the rejected side is better in {count(found['opposed'], 'pair')}{told}."
+            words = f"By their {scale} the side that the label does not prefer is better in "
+            words += f"{count(found['opposed'], 'pair')}{told}."
             yield _finding(
                 f"opposed-{scale}", "margins", words, "Relabel or drop them.", opposed / found["pairs"] > 0.05
             )
@@ -243,12 +233,7 @@ def _agreement(audit: Audit) -> Iterator[Finding]:
                 else f"smooth the labels: label_smoothing={min(0.45, round(error or 0.1, 2))}."
             )
             yield _finding("label-noise", "agreement", words, advice, low)
-
-
-def _order(audit: Audit) -> Iterator[Finding]:
-    found = audit["position"]
-    if found and found["low"] is not None and not found["low"] <= 0.5 <= found["high"]:
-        words = f"The answer shown first wins in {within(found)}."
-        yield _finding(
-            "position", "agreement", words, "Shuffle the order for each judgement, and relabel in both orders."
-        )
+    if (first := audit["position"]) and first["low"] is not None and not first["low"] <= 0.5 <= first["high"]:
+        words = f"The answer shown first wins in {within(first)}."
+        advice = "Shuffle the order for each judgement, and relabel in both orders."
+        yield _finding("position", "agreement", words, advice)

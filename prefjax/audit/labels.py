@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from prefjax.audit.numbers import mean, mixed, wins
+from prefjax.audit.numbers import share, wins
 from prefjax.audit.table import GRADELESS, Table
-from prefjax.evals.agreement import LEVELS, alpha
+from prefjax.evals.agreement import LEVELS, alpha, shared
 
 SURE = float(np.log(19))  # nats: the log-odds of 95 %
 UNSURE = float(np.log(3))  # of 75 %
@@ -16,14 +16,14 @@ SHOWN = 20  # of the largest groups
 
 def groups(table: Table, name: str, clusters: np.ndarray) -> dict[str, Any]:
     """The pairs by their "tag", "slice" or "annotator": the largest groups, and how many have few pairs."""
-    ids, texts = table[name], list(table.names[name].numbers)
+    ids, texts = table[name], list(table.names[name])
     sizes = np.bincount(ids, minlength=len(texts) + 1)
     longer = wins(table["decided"] * np.diff(-table["words"], axis=1)[:, 0])
     found = []
     for number in np.argsort(-sizes[1:], kind="stable")[:SHOWN] + 1:
         here = (ids == number) & (table["decided"] != 0)
         few = bool(sizes[number] < FEW)
-        won = mean(longer[here], clusters[here])
+        won = share(longer[here], clusters[here])
         found.append({"name": texts[number - 1], "pairs": int(sizes[number]), "few": few, "longer_wins": won})
     named = sizes[1:]
     return {"without": int(sizes[0]), "number": len(texts), "few": int(np.sum(named < FEW)), "largest": found}
@@ -36,40 +36,52 @@ def facts(table: Table, clusters: np.ndarray) -> dict[str, Any]:
     states = [(held[here] & bit > 0).astype(int) for bit in (2, 4)]
     told = wins((states[0] - states[1]) * table["decided"][here])
     differ = states[0] != states[1]
-    return {"pairs": int(np.sum(held > 0)), "right_wins": mean(told[differ], clusters[here][differ])}
+    return {"pairs": int(np.sum(held > 0)), "right_wins": share(told[differ], clusters[here][differ])}
 
 
 def margins(table: Table) -> dict[str, Any]:
-    """How far the sides of a pair are apart, by each scale the records carry; shares are of the pairs that carry it."""
+    """How far the sides of a pair are apart, by each scale the records carry; shares are of the pairs that carry it.
+
+    A pair is opposed if the scale prefers the side that the label does not. Of votes only pairs with several tell how
+    hard they are; of scores only pairs that the label decides.
+    """
     result: dict[str, Any] = {}
-    grade = table["grade"].astype(int)
-    if len(graded := grade[grade != GRADELESS]):
+    decided, grade = table["decided"].astype(int), table["grade"].astype(int)
+    given = grade != GRADELESS
+    if len(graded := grade[given]):
         counts = {str(level): int(np.sum(graded == level)) for level in range(-3, 4)}
         steps = np.abs(graded)
-        result["grades"] = {"counts": counts} | _shares(steps == 1, steps == 3, graded == 0, graded < 0)
+        opposed = graded * decided[given] < 0
+        result["grades"] = {"counts": counts} | _shares(steps == 1, steps == 3, graded == 0, opposed)
     votes = table["votes"].astype(int)
-    if len(voted := votes[votes.sum(1) > 0]):
+    if len(voted := votes[votes.sum(1) > 1]):
         total, lead = voted.sum(1), np.abs(voted[:, 0] - voted[:, 1])
-        many = total > 1
-        result["votes"] = _shares((lead > 0) & (2 * lead < total), lead == total, lead == 0, voted[:, 0] < voted[:, 1])
-        result["votes"]["unanimous"] = float(np.mean(voted[many].max(1) == total[many])) if many.any() else None
-    gap = table["gap"]
-    if len(scored := gap[~np.isnan(gap)]):
+        never = np.zeros(len(voted), bool)  # they are the label
+        result["votes"] = _shares((lead > 0) & (2 * lead < total), lead == total, lead == 0, never)
+    gap = table["gap"] * decided
+    if len(scored := gap[~np.isnan(gap) & (decided != 0)]):
         size = np.abs(scored)
         whole, typical = np.quantile(size, 0.99), np.median(size[size > 0]) if np.any(size) else 0.0
-        result["scores"] = _shares((size > 0) & (size <= whole / 4), size >= whole * 3 / 4, size == 0, scored < 0)
+        obvious = (size > 0) & (size >= whole * 3 / 4)
+        result["scores"] = _shares((size > 0) & (size <= whole / 4), obvious, size == 0, scored < 0)
         result["scores"] |= {"strongly_opposed": int(np.sum((scored < 0) & (size >= typical)))}
-        result["scores"] |= {"quantiles": np.quantile(scored, [0, 0.1, 0.5, 0.9, 1]).tolist(), "unit": float(whole)}
+        result["scores"] |= {"quantiles": np.quantile(scored, [0, 0.1, 0.5, 0.9, 1]).tolist()}
     return result
 
 
-def reward_margins(scores: np.ndarray) -> dict[str, Any]:
-    """The same by a reward model: scores [n, 2] of chosen and rejected, whose difference is in nats of log-odds."""
+def reward_margins(scores: np.ndarray, decided: np.ndarray) -> dict[str, Any]:
+    """The same by a reward model, in nats of log-odds.
+
+    Args:
+      scores: of chosen and rejected, [n, 2]; NaN where the reward has none.
+      decided: 1 where the label prefers chosen, -1 where rejected, [n].
+    """
     known = np.isfinite(scores).all(1)
-    margin = scores[known, 0] - scores[known, 1]
+    margin = (scores[known, 0] - scores[known, 1]) * decided[known]
+    result: dict[str, Any] = {"pairs": len(margin), "unscored": int(np.sum(~known))}
     if not len(margin):
-        return {"pairs": 0}
-    result = _shares(np.abs(margin) < UNSURE, margin > SURE, margin == 0, margin < 0)
+        return result
+    result |= _shares(np.abs(margin) < UNSURE, margin > SURE, margin == 0, margin < 0)
     quantiles = np.quantile(margin, [0, 0.1, 0.5, 0.9, 1]).tolist()
     return result | {"strongly_opposed": int(np.sum(margin < -SURE)), "quantiles": quantiles}
 
@@ -82,25 +94,14 @@ def _shares(hard: np.ndarray, obvious: np.ndarray, ties: np.ndarray, opposed: np
 def agreement(table: Table) -> dict[str, Any]:
     """Of the voters of one record, and of the annotators of records about the same pair; None where there are none.
 
-    Values are given to the answer that was shown first, or else to the one whose hash is smaller: to the chosen one
-    they would be biased, since the majority chose it.
+    Values are given to the first answer, as `prefjax.evals.agreement.first` draws it: to the chosen one they would be
+    biased, since the majority chose it.
     """
-    swapped = np.where(table["shown"] != 0, table["shown"] < 0, table["answer"][:, 0] > table["answer"][:, 1])
     votes = table["votes"].astype(int)
     several = votes.sum(1) > 1
-    order = np.where(swapped[several, None], [1, 2, 0], [0, 2, 1])  # first wins, tie, second wins
-    result = {"votes": _alphas(np.take_along_axis(votes[several], order, axis=1))}
-
-    low, high = np.sort(table["answer"], axis=1).T
-    named = table["annotator"] > 0
-    unit, who = mixed(table["prompt"], low, high)[named], table["annotator"][named]
-    value = np.where(table["grade"] == GRADELESS, table["decided"], table["grade"])[named].astype(int)
-    value = np.where((table["answer"][:, 0] > table["answer"][:, 1])[named], -value, value)
-    _, once = np.unique(mixed(unit, who), return_index=True)  # the first judgement of an annotator
-    _, rows = np.unique(unit[once], return_inverse=True)
-    counts = np.zeros((rows.max() + 1 if len(rows) else 0, 7), np.int64)
-    np.add.at(counts, (rows, value[once] + 3), 1)
-    return result | {"annotators": _alphas(counts[counts.sum(1) > 1])}
+    order = np.where(table["first"][several, None] > 0, [0, 2, 1], [1, 2, 0])  # first wins, tie, second wins
+    counts, _ = shared(**table.judged)
+    return {"votes": _alphas(np.take_along_axis(votes[several], order, axis=1)), "annotators": _alphas(counts)}
 
 
 def _alphas(counts: np.ndarray) -> dict[str, Any] | None:
@@ -128,4 +129,4 @@ def _agreeing(counts: np.ndarray) -> float | None:
 def position(table: Table, clusters: np.ndarray) -> dict[str, Any] | None:
     """How often the answer wins that was shown first (`meta.order`: [0, 1] says it is chosen, [1, 0] rejected)."""
     here = (table["shown"] != 0) & (table["decided"] != 0)
-    return mean(wins(table["shown"] * table["decided"])[here], clusters[here]) if here.any() else None
+    return share(wins(table["shown"] * table["decided"])[here], clusters[here]) if here.any() else None

@@ -2,12 +2,14 @@
 
 import re
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
 
 _WORD = re.compile(r"\w+")
-_BANDS, _ROWS = 16, 4  # at a similarity of .8 a pair shares a band with probability 1 - (1 - .8**4)**16 = .9998
-_CROWD = 64  # a band that more prompts share is a template's: what they differ in lies in other bands
+NEAR = 0.8  # from this similarity on two prompts are nearly the same
+# At .8 a hash is equal with probability .8: of 128 fewer than 83 are in two of a hundred thousand cases.
+_HASHES, _EQUAL = 128, 83
 _PRIME = np.uint64(2**31 - 1)
 
 
@@ -25,31 +27,22 @@ def jaccard(a: np.ndarray, b: np.ndarray) -> float:
 
 
 class Near:
-    """An index of prompts, in about 4 bytes a word and a kilobyte a prompt."""
+    """An index of prompts, in about 4 bytes a word and 128 a prompt."""
 
-    def __init__(self, threshold: float = 0.8, seed: int = 0):
-        """Args: `threshold`, of the similarity from which on two prompts are nearly the same."""
-        self.threshold = threshold
-        rng = np.random.default_rng(seed)
-        self.factors = rng.integers(1, int(_PRIME), (_BANDS * _ROWS, 1), np.uint64)
-        self.shifts = rng.integers(0, int(_PRIME), (_BANDS * _ROWS, 1), np.uint64)
-        self.sets: list[np.ndarray] = []
-        self.bands: dict[tuple[int, bytes], list[int]] = {}
-
-    def add(self, text: str) -> None:
-        """Adds a prompt, by its normalised text; they are numbered from 0."""
-        held = shingles(text)
-        for band in self._bands(held):
-            self.bands.setdefault(band, []).append(len(self.sets))
-        self.sets.append(held)
+    def __init__(self, texts: Iterable[str]):
+        """Takes the normalised texts of the prompts; they are numbered from 0."""
+        rng = np.random.default_rng(0)
+        self.factors, self.shifts = rng.integers(1, int(_PRIME), (2, _HASHES, 1), np.uint64)
+        self.sets = [shingles(text) for text in texts]
+        self.least = np.hstack([np.empty((_HASHES, 0), np.uint8), *map(self._least, self.sets)])
 
     def like(self, text: str) -> list[int]:
         """The numbers of the prompts that a text is nearly the same as."""
         held = shingles(text)
-        crowds = (self.bands.get(band, []) for band in self._bands(held))
-        candidates = {number for crowd in crowds if len(crowd) <= _CROWD for number in crowd}
-        return sorted(number for number in candidates if jaccard(held, self.sets[number]) >= self.threshold)
+        likely = np.flatnonzero((self.least == self._least(held)).sum(0, np.uint8) >= _EQUAL)
+        return [int(number) for number in likely if jaccard(held, self.sets[number]) >= NEAR]
 
-    def _bands(self, held: np.ndarray) -> list[tuple[int, bytes]]:
-        least = ((held.astype(np.uint64) % _PRIME * self.factors + self.shifts) % _PRIME).min(axis=1)
-        return [(i, band.tobytes()) for i, band in enumerate(least.astype(np.uint32).reshape(_BANDS, _ROWS))]
+    def _least(self, held: np.ndarray) -> np.ndarray:
+        """The smallest value of each hash function over a set, of it the last 8 bits, [_HASHES, 1]."""
+        hashed = (held.astype(np.uint64) % _PRIME * self.factors + self.shifts) % _PRIME
+        return hashed.min(axis=1, keepdims=True).astype(np.uint8)

@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from prefjax.evals.stats import wilson
 
-def mean(values: np.ndarray, clusters: np.ndarray, confidence: float = 0.95) -> dict[str, Any]:
-    """A mean over pairs with its interval, in which pairs of one cluster are not independent.
+
+def mean(values: np.ndarray, clusters: np.ndarray) -> dict[str, Any]:
+    """A mean over pairs with its 95 % interval, in which pairs of one cluster are not independent.
 
     The variance is the cluster-robust one, that of the sums of residuals over clusters, with G / (G - 1) (Cameron and
     Miller 2015, "A Practitioner's Guide to Cluster-Robust Inference", section II; https://doi.org/10.3368/jhr.50.2.317).
@@ -15,7 +17,6 @@ def mean(values: np.ndarray, clusters: np.ndarray, confidence: float = 0.95) -> 
     Args:
       values: a number a pair.
       clusters: what each pair belongs to, such as its prompt: integers.
-      confidence: coverage.
 
     Returns:
       "mean", "low", "high" and "n"; low and high are None where there are not two clusters, all None without values.
@@ -29,8 +30,20 @@ def mean(values: np.ndarray, clusters: np.ndarray, confidence: float = 0.95) -> 
         return result
     residuals = np.bincount(ids, values - found)
     error = np.sqrt(np.sum(residuals**2) * len(groups) / (len(groups) - 1)) / len(values)
-    reach = float(stats.t.ppf((1 + confidence) / 2, len(groups) - 1) * error)
+    reach = float(stats.t.ppf(0.975, len(groups) - 1) * error)
     return result | {"low": found - reach, "high": found + reach}
+
+
+def share(values: np.ndarray, clusters: np.ndarray) -> dict[str, Any]:
+    """`mean` of numbers from 0 to 1; where all are 0, or all are 1, Wilson's interval for the number of clusters.
+
+    Such values show no spread, though a handful of them says little.
+    """
+    result = mean(values, clusters)
+    if result["low"] is not None and result["mean"] in (0, 1):
+        number = len(np.unique(clusters))
+        result |= wilson(int(result["mean"]) * number, number)._asdict()
+    return result
 
 
 def sign_test(signs: np.ndarray, clusters: np.ndarray) -> tuple[int, int, float]:

@@ -1,6 +1,8 @@
 """What comes twice: pairs, prompts, and prompts of another set; and labels that cannot all be right."""
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
@@ -10,7 +12,7 @@ from prefjax.audit.near import Near
 from prefjax.audit.numbers import mixed
 from prefjax.audit.table import Table
 from prefjax.data.prompts import digest, prompt_key, prompt_text
-from prefjax.data.records import Record
+from prefjax.data.records import Record, Row
 
 NEAR = 20_000  # prompts of the other set that near ones are sought for
 _SHOWN = 5
@@ -63,22 +65,28 @@ def cycles(table: Table) -> dict[str, Any]:
 class Leaks:
     """Which prompts of an evaluation are met among the records that are trained on."""
 
-    def __init__(self):
-        self.pairs: dict[int, int] = {}  # key of each prompt of the evaluation -> its records
+    def __init__(self, rows: Iterable[Row]):
+        """Reads the evaluation, as `prefjax.data.records.scan` yields it."""
+        self.pairs: Counter[int] = Counter()  # key of each prompt of the evaluation -> its records
         self.raw: set[int] = set()
-        self.near, self.keys = Near(), []
+        self.problems: Counter[str] = Counter()  # why rows were refused
+        self.shown: list[str] = []  # the first refused
+        sought: dict[int, str] = {}  # key of a prompt -> its text
+        for row in rows:
+            for problem in row.problems:
+                if problem.kind == "refused":
+                    self.problems[problem.message] += 1
+                    self.shown += [str(problem)] if len(self.shown) < _SHOWN else []
+            if row.record is not None:
+                key = prompt_key(row.record)
+                self.raw.add(_raw(row.record))
+                self.pairs[key] += 1
+                if key in sought or len(sought) < NEAR:
+                    sought[key] = prompt_text(row.record)
+        self.keys, self.near = [*sought], Near(sought.values())
         self.exact, self.normalised, self.alike = set(), set(), set()
         self.trained = 0
         self.last: tuple[int, bool] = (-1, False)
-
-    def expect(self, record: Record) -> None:
-        """Adds a record of the evaluation."""
-        key = prompt_key(record)
-        self.raw.add(_raw(record))
-        if key not in self.pairs and len(self.keys) < NEAR:
-            self.near.add(prompt_text(record))
-            self.keys.append(key)
-        self.pairs[key] = self.pairs.get(key, 0) + 1
 
     def see(self, record: Record) -> None:
         """Looks at a record that is trained on."""
@@ -100,7 +108,8 @@ class Leaks:
         self.alike -= self.exact | self.normalised
         met = self.exact | self.normalised | self.alike
         return {
-            "records": sum(self.pairs.values()),
+            "records": self.pairs.total(),
+            "refused": dict(self.problems),
             "prompts": len(self.pairs),
             "sought_near": len(self.keys),
             "exact": len(self.exact),

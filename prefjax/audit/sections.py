@@ -88,13 +88,14 @@ def _values(audit: Audit) -> Iterator[Any]:
 def _margins(audit: Audit) -> Iterator[Any]:
     told = {
         "grades": "Grades: hard is a 1 of 3, obvious a 3.",
-        "votes": "Votes: hard is a lead of less than half of them, obvious all for one side.",
+        "votes": "Votes, where there are several: hard is a lead of less than half of them, obvious all for one side.",
         "scores": "Scores: hard is a gap up to a quarter of the widest (its 99 % quantile), obvious from three on.",
         "reward": "Reward: hard is under ln 3 nats (75 %), obvious over ln 19 (95 %).",
     }
-    yield (
-        " ".join(told[scale] for scale in audit["margins"]) or "No grades, votes or scores say how hard the pairs are."
-    )
+    words = [told[scale] for scale in audit["margins"]]
+    if unscored := audit["margins"].get("reward", {}).get("unscored"):
+        words.append(f"The reward gave {count(unscored, 'pair')} more no score.")
+    yield " ".join(words) or "No grades, votes or scores say how hard the pairs are."
     if audit["margins"]:
         yield ["by", "pairs", "hard", "obvious", "ties", "opposed to the label", "gap: median [10 %, 90 %]"]
     for scale, found in audit["margins"].items():
@@ -116,9 +117,12 @@ def _length(audit: Audit) -> Iterator[Any]:
 
 def _marks(audit: Audit) -> Iterator[Any]:
     marks = audit["artifacts"]
+    dropped, rare = audit["edges_dropped"], ""
+    if dropped:
+        rare = f" Of first and last words the {dropped:,} rarest were forgotten to make room for others."
     yield (
         f"{len(marks)} marks tested by the sign over prompts, corrected by Holm; the {min(_MARKS, len(marks))} least "
-        "likely by chance. Odds: prompts where winners bear the mark more often by those where losers do."
+        f"likely by chance. Odds: prompts where winners bear the mark more often by those where losers do.{rare}"
     )
     yield ["mark", "winners", "losers", "odds", "p"]
     for mark in marks[:_MARKS]:
@@ -190,10 +194,11 @@ def _eval(audit: Audit) -> Iterator[Any]:
     if not found:
         yield ""
         return
+    refused = "".join(f", {n:,} refused ({what})" for what, n in found["refused"].items())
     part = "" if found["sought_near"] == found["prompts"] else f" (near ones sought for {found['sought_near']:,})"
     yield (
-        f"{count(found['records'], 'record')}, {count(found['prompts'], 'prompt')}{part}; {found['records_met']:,} "
-        f"have a prompt that is trained on, in {count(found['trained_on'], 'record')}."
+        f"{count(found['records'], 'record')}{refused}, {count(found['prompts'], 'prompt')}{part}; "
+        f"{found['records_met']:,} have a prompt that is trained on, in {count(found['trained_on'], 'record')}."
     )
 
 

@@ -7,9 +7,10 @@ from scipy import sparse
 
 from prefjax.audit import classify
 from prefjax.audit.labels import SURE
-from prefjax.audit.numbers import auc, mean, sign_test, wins
+from prefjax.audit.numbers import auc, mean, share, sign_test, wins
 from prefjax.audit.surface import EDGES, FLAGS
 from prefjax.audit.table import Sampled, Table
+from prefjax.data.prompts import last_turn
 from prefjax.evals.stats import holm
 
 UNITS = ("characters", "words", "tokens")
@@ -25,7 +26,7 @@ def length(table: Table, clusters: np.ndarray) -> dict[str, Any]:
     for unit in UNITS if table.tokenizer is not None else UNITS[:2]:
         first, second = table[unit][here].astype(float).T
         won, lost = (np.where(decided[here] > 0, *sides) for sides in ((first, second), (second, first)))
-        longer = mean(wins(won - lost), clusters[here])
+        longer = share(wins(won - lost), clusters[here])
         median = {"won": float(np.median(won)), "lost": float(np.median(lost))} if len(won) else None
         found[unit] = {"longer_wins": longer, "auc": auc(won, lost), "median": median}
     return found
@@ -42,21 +43,20 @@ def artifacts(table: Table, clusters: np.ndarray) -> list[dict[str, Any]]:
     marks = {}
     for bit, name in enumerate(FLAGS):
         marks[name] = (table["flags"][here] >> bit & 1).astype(bool)
-    texts = list(table.names["edges"].numbers)
     edges = table["edges"][here].reshape(-1, 2, len(EDGES))
     for place, edge in enumerate(EDGES):
-        counts = np.bincount(edges[:, :, place].ravel(), minlength=1)
-        counts[0] = 0
-        for number in np.argsort(-counts, kind="stable")[:_COMMON]:
+        counts = np.bincount(edges[:, :, place].ravel())
+        texts = {number: text for text, (number, _) in table.edges[place % 2].seen.items() if number < len(counts)}
+        for number in sorted(texts, key=lambda number: (-counts[number], number))[:_COMMON]:
             if counts[number] >= _LEAST:
-                marks[f"{edge}: {texts[number - 1]}"] = edges[:, :, place] == number
+                marks[f"{edge}: {texts[number]}"] = edges[:, :, place] == number
     found: list[dict[str, Any]] = []
     for name, mark in marks.items():
         if not mark.any():
             continue
         won, lost = (np.where(decided > 0, mark[:, i], mark[:, 1 - i]) for i in (0, 1))
         more, less, p = sign_test(won.astype(int) - lost.astype(int), clusters)
-        rates = {"won": float(won.mean()), "lost": float(lost.mean())} if len(won) else {"won": None, "lost": None}
+        rates = {"won": float(won.mean()), "lost": float(lost.mean())}
         found.append({"mark": name, **rates, "more": more, "less": less, "odds": more / less if less else None, "p": p})
     for row, p in zip(found, holm([row["p"] for row in found]), strict=True):
         row["p"] = p
@@ -76,17 +76,18 @@ def classifiers(table: Table, seed: int = 0) -> dict[str, Any] | None:
     prompts = table["prompt"][rows]
     if len(rows) < _ENOUGH or len(np.unique(prompts)) < 2 * _FOLDS:
         return None
-    found, flips = {}, np.zeros(len(rows))
+    found, margins = {}, np.zeros(len(rows))
     for name, x in _features(table, pairs, rows).items():
         x = sparse.csr_array(x)
         by_prompt, by_pair = [], []
         for again in range(3 if len(rows) < 3000 else 1):
             by_prompt.append(classify.held_out(x, classify.folds(prompts, _FOLDS, seed + again)))
             by_pair.append(classify.held_out(x, classify.folds(np.arange(len(rows)), _FOLDS, seed + again)))
-        told, inflated = (np.mean([wins(m) for m in margins], axis=0) for margins in (by_prompt, by_pair))
-        found[name] = {"by_prompt": mean(told, prompts), "random": mean(inflated, prompts)}
+        told, inflated = (np.mean([wins(m) for m in split], axis=0) for split in (by_prompt, by_pair))
+        found[name] = {"by_prompt": share(told, prompts), "random": share(inflated, prompts)}
         found[name]["inflation"] = mean(inflated - told, prompts)
-        flips = classify.calibrated(np.mean(by_prompt, axis=0))
+        margins = np.mean(by_prompt, axis=0)
+    flips = classify.calibrated(margins)  # of words and marks, which come last
     against = np.flatnonzero(flips < -SURE)
     worst = against[np.argsort(flips[against], kind="stable")]
     examples = [_example(table, pairs[i], float(flips[i])) for i in worst[:3]]
@@ -109,8 +110,6 @@ def _features(table: Table, pairs: list[Sampled], rows: np.ndarray) -> dict[str,
 
 
 def _example(table: Table, pair: Sampled, margin: float) -> dict[str, Any]:
-    prompt = pair.record["prompt"]
-    prompt = prompt if isinstance(prompt, str) else prompt[-1]["content"]
-    texts = {"prompt": prompt, "chosen": pair.chosen, "rejected": pair.rejected}
+    texts = {"prompt": last_turn(pair.record["prompt"]), "chosen": pair.chosen, "rejected": pair.rejected}
     quoted = {name: text if len(text) <= _QUOTED else text[:_QUOTED] + "…" for name, text in texts.items()}
     return {"at": table.place(table["place"][pair.row]), "log_odds": round(margin, 2)} | quoted

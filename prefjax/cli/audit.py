@@ -1,11 +1,12 @@
 """`prefjax audit`: what preference pairs encode, in words and tables."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from prefjax.cli.parsers import REWARD_HELP, assignments, parser
+from prefjax.cli.parsers import REWARD_HELP, assignments, fields, parser
 from prefjax.errors import ConfigError
 
-_BATCH, _MULTIPLE = 16, 64  # rows scored at a time; their width is a multiple
+_BATCH = 16  # rows scored at a time
 
 
 def main(argv: list[str]) -> None:
@@ -24,7 +25,7 @@ def main(argv: list[str]) -> None:
     flags.add_argument("--seed", type=int, default=0, help="of the folds of the classifiers")
     flags.add_argument("--out", metavar="FILE", help="the audit as JSON, such as WORKDIR/audit.json for its report")
     options = flags.parse_args(argv)
-    fields = assignments("--field", "OURS=THEIRS, such as --field prompt=request", options.field)
+    named = fields(options.field)
     options.frozen = assignments("--frozen", "NAME=REF", options.frozen)
 
     from pathlib import Path
@@ -47,7 +48,7 @@ def main(argv: list[str]) -> None:
         scored=options.scored,
         sample=options.sample,
         seed=options.seed,
-        **{ours: tuple(theirs.split("+")) if "+" in theirs else theirs for ours, theirs in fields.items()},
+        **named,
     )
     if options.out:
         write_json(Path(options.out), found)
@@ -88,9 +89,9 @@ def reward(options: Any, tokenizer: Any) -> Any:
     import numpy as np
 
     from prefjax import checkpoint, commands
-    from prefjax.data import load
+    from prefjax.data import load, rows
+    from prefjax.data.batches import epoch
     from prefjax.resolve import is_call
-    from prefjax.types import Sequences
 
     called = is_call(options.reward)
     if called and tokenizer is None:
@@ -102,22 +103,13 @@ def reward(options: Any, tokenizer: Any) -> Any:
     def score(records: list[dict[str, Any]], answers: list[str]) -> np.ndarray:
         scorer = commands.scorer(options.reward, "reward", options.frozen, read, tokenizer, records)
         room = min((read(model)[0].config.positions for model in models), default=2**31)
-        rows = [tokenizer.encode_response(r["prompt"], text) for r, text in zip(records, answers, strict=True)]
-        sizes = np.array([len(row.prompt) + len(row.response) for row in rows])
-        scores = np.full(len(rows), np.nan)
-        fitting = np.flatnonzero(sizes <= room)
-        for batch in np.array_split(fitting[np.argsort(sizes[fitting])], -(-len(fitting) // _BATCH) or 1):
-            if not len(batch):
-                break
-            ids = np.pad(batch, (0, _BATCH - len(batch)), mode="edge")
-            width = min(-(-int(sizes[batch].max()) // _MULTIPLE) * _MULTIPLE, room)
-            tokens, place = np.zeros((_BATCH, width), np.int32), np.arange(width)
-            for at, i in enumerate(ids):
-                tokens[at, : sizes[i]] = rows[i].prompt + rows[i].response
-            valid = place < sizes[ids, None]
-            response = valid & (place >= np.array([len(rows[i].prompt) for i in ids])[:, None])
-            found = scorer(Sequences(tokens, valid, response), ids.astype(np.int32))  # ty: ignore[invalid-argument-type]
-            scores[batch] = np.asarray(found, float)[: len(batch)]
+        asked = [{"prompt": r["prompt"], "response": text} for r, text in zip(records, answers, strict=True)]
+        table, _ = rows.demos(asked, tokenizer, room)
+        ids = np.pad(table.records, (0, -table.size % _BATCH), mode="edge").reshape(-1, _BATCH)
+        batches: Iterator[Any] = epoch(table, _BATCH, room)
+        found = [scorer(batch.sequences, at) for at, batch in zip(ids, batches, strict=True)]
+        scores = np.full(len(asked), np.nan)
+        scores[table.records] = np.concatenate(found)[: table.size]
         return scores
 
     return score

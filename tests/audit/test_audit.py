@@ -125,7 +125,55 @@ def test_a_reward_tells_margins(tmp_path, pairs, write):
     margins = found["margins"]["reward"]
     assert (margins["pairs"], margins["opposed"], margins["strongly_opposed"]) == (30, 6, 6)
     assert margins["obvious"] == 0.8
+    assert "no score" not in told(found)
     assert audit(tmp_path / "x", score=score, scored=10)["margins"]["reward"]["pairs"] == 10
+
+
+def test_what_a_reward_does_not_score_is_told_and_ties_are_not_asked(tmp_path, pairs, write):
+    rows = [*pairs(6), *(row | {"grade": 0} for row in pairs(3, seed=1))]
+    path = write(tmp_path / "x", rows)
+    sides = {row[side]: side for row in rows for side in ("chosen", "rejected")}
+
+    def score(records, answers):
+        ones = [float(sides[answer] == "chosen") for answer in answers]
+        return [np.nan, np.nan, *ones[2:]]
+
+    found = audit(path, score=score)
+    assert (found["margins"]["reward"]["pairs"], found["margins"]["reward"]["unscored"]) == (4, 2)
+    assert "The reward gave 2 pairs more no score." in told(found)
+    none = audit(path, score=lambda records, answers: [np.nan] * len(answers))
+    assert "The reward gave 6 pairs more no score." in told(none)
+
+
+def test_two_pairs_raise_no_alarm(tmp_path, pairs, write):
+    rows = [row | {"chosen": f"{row['chosen']} And so on.", "meta": {"order": [0, 1]}} for row in pairs(2)]
+    rows[0]["facts"] = [rows[0]["rejected"]]
+    found = audit(write(tmp_path / "x", rows))
+    assert not names(found, "alarm")
+    assert not names(found) & {"length", "position", "wrong-answers-win"}
+
+
+def test_right_answers_that_lose_raise_an_alarm(tmp_path, pairs, write):
+    rows = [row | {"facts": [row["rejected" if i < 28 else "chosen"]]} for i, row in enumerate(pairs(40))]
+    assert "wrong-answers-win" in names(audit(write(tmp_path / "x", rows)), "alarm")
+
+
+def test_refused_rows_of_the_evaluation_are_told(tmp_path, pairs, write):
+    held = write(tmp_path / "held", [*pairs(2), {"prompt": "bad"}, {"prompt": "bad"}])
+    found = audit(write(tmp_path / "x", pairs(3, seed=1)), eval_path=held)
+    assert found["eval"]["refused"] == {"missing field": 2}
+    assert "2 records, 2 refused (missing field), 2 prompts" in told(found)
+
+
+def test_last_words_are_found_after_many_others(tmp_path, pairs, write, monkeypatch):
+    monkeypatch.setattr("prefjax.audit.table._EDGES", 50)
+    rows = pairs(300)
+    for row in rows[150:]:
+        row["chosen"] += " thanks."
+    found = audit(write(tmp_path / "x", rows))
+    assert {"last word: thanks."} <= {mark["mark"] for mark in found["artifacts"] if mark["p"] < 0.01}
+    assert found["edges_dropped"] > 0
+    assert "rarest were forgotten" in told(found)
 
 
 def test_bad_settings_and_files(tmp_path, pairs, write):
@@ -135,13 +183,15 @@ def test_bad_settings_and_files(tmp_path, pairs, write):
         ({"layout": "hh", "prompt": "q"}, "knows its fields, got prompt"),
         ({"promt": "q"}, "did you mean 'prompt'"),
         ({"max_length": 5}, "give a tokenizer too"),
+        ({"sample": -1}, "sample: expected at least 1, got -1"),
+        ({"scored": 0}, "scored: expected at least 1, got 0"),
     ):
         with pytest.raises(ConfigError, match=message):
             audit(path, **knobs)
     empty = write(tmp_path / "empty", [{"prompt": "p", "chosen": "a"}])
     with pytest.raises(DataError, match=r"no usable pairs\n.*empty:1: rejected: missing field"):
         audit(empty)
-    with pytest.raises(DataError, match="empty: no usable pairs"):
+    with pytest.raises(DataError, match=r"empty: no usable pairs\n.*empty:1: rejected: missing field"):
         audit(path, eval_path=empty)
     assert audit(path)["classifiers"] is None  # and two pairs are enough for the rest
 
@@ -184,4 +234,5 @@ def test_of_oasst_the_lengths_of_its_rankings(real_data):
 
 def test_estimates_in_words():
     assert within({"mean": 0.5, "low": -0.1, "high": 1.2}) == "50.0 % [0.0 %, 100.0 %]"
+    assert within({"mean": -0.95, "low": -1.0, "high": 1.2}, "{:.2f}".format) == "-0.95 [-1.00, 1.20]"
     assert within({"mean": None, "low": None, "high": None}) == "-"

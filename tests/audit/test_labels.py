@@ -9,6 +9,7 @@ from prefjax.audit import labels
 from prefjax.audit.table import Table
 from prefjax.data.readers import LAYOUTS
 from prefjax.data.records import scan
+from prefjax.evals.agreement import first
 
 
 def alone(found):
@@ -30,25 +31,49 @@ def test_grades_votes_and_scores(tmp_path, pairs, table):
         "hard": 0.25,
         "obvious": 0.25,
         "ties": 0.25,
-        "opposed": 1,
+        "opposed": 0,  # rejected is preferred by grade and votes alike
     }
-    assert found["votes"] == {"pairs": 4, "hard": 0.5, "obvious": 0.25, "ties": 0.25, "opposed": 1, "unanimous": 0.25}
-    assert {name: found["scores"][name] for name in ("hard", "ties", "opposed", "strongly_opposed")} == {
-        "hard": 0.25,
-        "ties": 0.25,
-        "opposed": 1,
-        "strongly_opposed": 1,
+    assert found["votes"] == {"pairs": 4, "hard": 0.5, "obvious": 0.25, "ties": 0.25, "opposed": 0}
+    assert {name: found["scores"][name] for name in ("pairs", "hard", "ties", "opposed")} == {
+        "pairs": 3,  # of a tie the label says nothing that a score could oppose
+        "hard": 1 / 3,
+        "ties": 0,
+        "opposed": 0,
     }
-    assert found["scores"]["quantiles"][2] == 0.5  # the median of 8, 1, 0, -4
+    assert found["scores"]["quantiles"][2] == 4  # the median of 8, 1, and 4 for rejected
     assert labels.margins(table(tmp_path / "y", pairs(2))) == {}
+
+
+def test_what_opposes_the_label_is_what_prefers_the_other_side(tmp_path, pairs, table):
+    marks = [
+        {"grade": -2, "score_chosen": 1, "score_rejected": 2},
+        {"grade": -2, "score_chosen": 2, "score_rejected": 1},
+        {"grade": 0, "score_chosen": 1, "score_rejected": 2},
+        {"grade": 1, "votes": [1, 2, 0]},
+        {"score_chosen": 1, "score_rejected": 2},
+    ]
+    rows = [row | mark for row, mark in zip(pairs(5), marks, strict=True)]
+    found = labels.margins(table(tmp_path / "x", rows))
+    assert (found["scores"]["opposed"], found["scores"]["pairs"]) == (2, 3)
+    assert found["grades"]["opposed"] == 1
+    reward = labels.reward_margins(np.array([[-4.0, 0.0], [0.0, 4.0]]), np.array([-1, -1]))
+    assert (reward["opposed"], reward["obvious"]) == (0, 1)
+
+
+def test_a_vote_alone_and_scores_that_are_all_alike_are_not_obvious(tmp_path, pairs, table):
+    rows = [row | {"votes": [1, 0, 0], "score_chosen": 5, "score_rejected": 5} for row in pairs(3)]
+    found = labels.margins(table(tmp_path / "x", rows))
+    assert "votes" not in found
+    assert (found["scores"]["ties"], found["scores"]["obvious"]) == (1, 0)
 
 
 def test_margins_of_a_reward_are_in_nats():
     scores = np.array([[4.0, 0.0], [0.5, 0.0], [0.0, 4.0], [1.0, 1.0], [np.nan, 0.0]])
-    found = labels.reward_margins(scores)
+    found = labels.reward_margins(scores, np.ones(5))
     assert (found["pairs"], found["hard"], found["obvious"], found["ties"]) == (4, 0.5, 0.25, 0.25)
     assert (found["opposed"], found["strongly_opposed"]) == (1, 1)
-    assert labels.reward_margins(np.full((2, 2), np.nan)) == {"pairs": 0}
+    assert found["unscored"] == 1
+    assert labels.reward_margins(np.full((2, 2), np.nan), np.ones(2)) == {"pairs": 0, "unscored": 2}
 
 
 def test_groups_by_tag(tmp_path, pairs, table):
@@ -90,10 +115,10 @@ def test_agreement_of_annotators_is_that_of_the_krippendorff_package(tmp_path, p
         for row, grade, flip in [(answers[i], grades[who, i], rng.random() < 0.5)]
         if given[who, i]
     ]
-    found = table(tmp_path / "x", [*rows, rows[0]])  # who judges again is not counted again
+    changed = rows[0] | {"grade": 3 if rows[0]["grade"] < 3 else -3}  # of who judges again the last judgement counts
+    found = table(tmp_path / "x", [changed, *rows])
     told = labels.agreement(found)["annotators"]
-    first = table(tmp_path / "y", answers)["answer"]
-    signs = np.where(first[:, 0] > first[:, 1], -1, 1)
+    signs = np.array([1 if first(row["chosen"], row["rejected"]) else -1 for row in answers])
     data = np.where(given, grades * signs, np.nan)
     for level in ("nominal", "ordinal"):
         expected = krippendorff.alpha(reliability_data=data, level_of_measurement=level)
@@ -105,6 +130,29 @@ def test_agreement_of_annotators_is_that_of_the_krippendorff_package(tmp_path, p
         if given[a, i] and given[b, i]
     ]
     assert told["agreeing"] == pytest.approx(np.mean([a == b for a, b in couples]))
+
+
+def test_people_who_agree_in_sign_agree_whatever_their_scales(tmp_path, pairs, table):
+    rows = [row | {"grade": [3, -2][i % 2]} for i, row in enumerate(pairs(20))]
+    signs = [row | {"grade": 1 if row["grade"] > 0 else -1} for row in rows]
+    plain = [{name: row[name] for name in ("prompt", "chosen", "rejected")} for row in rows]
+    binary = [
+        row if sign["grade"] > 0 else row | {"chosen": row["rejected"], "rejected": row["chosen"]}
+        for row, sign in zip(plain, signs, strict=True)
+    ]
+    named = [row | {"annotator": "a"} for row in rows] + [row | {"annotator": "b"} for row in binary]
+    assert labels.agreement(table(tmp_path / "x", named))["annotators"]["ordinal"]["mean"] == 1
+
+
+def test_ties_of_a_ranking_are_judgements(tmp_path, table):
+    rankings = [["a", "b", "c"], [["a", "b", "c"]], ["c", "b", "a"]]
+    rows = [
+        {"prompt": f"p{i}", "ranking": ranking, "annotator": who}
+        for i in range(4)
+        for who, ranking in zip("xyz", rankings, strict=True)
+    ]
+    told = labels.agreement(table(tmp_path / "x", rows))["annotators"]
+    assert (told["pairs"], told["unanimous"], told["agreeing"]) == (12, 0, 0)
 
 
 def test_how_often_one_judgement_is_wrong_is_found_back(tmp_path, pairs, table):
@@ -149,8 +197,9 @@ def test_three_annotators_of_pandalm_agree_as_the_krippendorff_package_says(real
     usable = [
         row for row in rows if all(isinstance(row[f"response{i}"], str) and row[f"response{i}"].strip() for i in (1, 2))
     ]
-    order = {1: 0, 0: 1, 2: 2}  # first wins, tie, second wins
-    data = [[order[row[f"annotator{i}"]] for row in usable] for i in (1, 2, 3)]
+    # The first wins, a tie, the second wins: of those whom chance calls so, and not as they were shown.
+    orders = [{1: 0, 0: 1, 2: 2} if first(row["response1"], row["response2"]) else {2: 0, 0: 1, 1: 2} for row in usable]
+    data = [[order[row[f"annotator{i}"]] for row, order in zip(usable, orders, strict=True)] for i in (1, 2, 3)]
     for level in ("nominal", "ordinal"):
         expected = krippendorff.alpha(reliability_data=data, level_of_measurement=level)
         assert told[level]["mean"] == pytest.approx(expected)

@@ -3,6 +3,7 @@
 import random
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,28 +32,31 @@ def test_what_is_found_is_what_comparing_all_finds():
         for at in rng.sample(range(len(words)), min(len(words), rng.randint(0, 4))):
             words[at] = rng.choice(WORDS)
         asked.append(" ".join(words))
-    near = Near()
-    for text in known:
-        near.add(text)
+    near = Near(known)
     sets = [shingles(text) for text in known]
     expected = [[i for i, s in enumerate(sets) if jaccard(shingles(text), s) >= 0.8] for text in asked]
     assert [near.like(text) for text in asked] == expected
     assert 50 < sum(map(bool, expected)) < 200
 
 
-def test_a_shared_template_is_no_likeness_and_takes_no_time():
+def test_a_shared_template_is_no_likeness():
     template = " ".join(WORDS[:10])
-    near = Near()
-    for i in range(2000):
-        near.add(f"{template} about {' '.join(random.Random(i).choices(WORDS, k=12))}")
-    again = f"{template} about {' '.join(random.Random(7).choices(WORDS, k=12))}"
-    assert near.like(again) == [7]
-    assert near.like(f"{template} about {' '.join(random.Random(9999).choices(WORDS, k=12))}") == []
+    like = lambda i: f"{template} about {' '.join(random.Random(i).choices(WORDS, k=12))}"
+    near = Near(map(like, range(2000)))
+    assert near.like(like(7)) == [7]
+    assert near.like(like(9999)) == []
+
+
+@pytest.mark.parametrize("count", [64, 300])
+def test_prompts_that_differ_in_a_word_are_found_however_many_they_are(count):
+    words = WORDS[:60]
+    near = Near(" ".join([*words[:30], f"name{i}", *words[31:]]) for i in range(count))
+    assert near.like(" ".join(words)) == [*range(count)]  # 55 triples of 61 are the same
 
 
 def test_short_prompts_are_compared_whole():
-    near = Near()
-    near.add("why so")
+    near = Near(["why so"])
     assert near.like("why so") == [0]
     assert near.like("why not") == []
+    assert Near([]).like("why so") == []
     assert np.array_equal(shingles(""), shingles("?!"))

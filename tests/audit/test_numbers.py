@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from prefjax.audit.numbers import auc, mean, mixed, sign_test, wins
+from prefjax.audit.numbers import auc, mean, mixed, share, sign_test, wins
 
 numbers = st.lists(st.integers(-3, 3), min_size=1, max_size=20)
 
@@ -40,6 +40,16 @@ def test_the_interval_covers_means_of_clustered_pairs():
 def test_means_of_little():
     assert mean(np.zeros(0), np.zeros(0)) == {"mean": None, "low": None, "high": None, "n": 0}
     assert mean(np.ones(3), np.zeros(3)) == {"mean": 1.0, "low": None, "high": None, "n": 3}
+
+
+def test_shares_that_are_all_alike_say_as_much_as_there_are_prompts():
+    expected = stats.binomtest(5, 5).proportion_ci(method="wilson")
+    for value, low, high in ((1.0, expected.low, 1), (0.0, 0, 1 - expected.low)):
+        found = share(np.full(10, value), np.arange(10) // 2)
+        assert found == {"mean": value, "low": pytest.approx(low), "high": pytest.approx(high), "n": 10}
+    values, clusters = np.array([1.0, 0.0, 0.5]), np.arange(3)
+    assert share(values, clusters) == mean(values, clusters)
+    assert share(np.ones(3), np.zeros(3)) == mean(np.ones(3), np.zeros(3))
 
 
 @given(numbers, st.integers(0, 2**32 - 1))

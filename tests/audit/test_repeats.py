@@ -84,10 +84,8 @@ def test_planted_leaks(tmp_path, pairs, write):
         *(row | {"prompt": close(row["prompt"])} for row in held[4:8]),
         held[8] | {"prompt": " ".join(held[8]["prompt"].split()[:6])},  # half of it is another prompt
     ]
-    leaks = repeats.Leaks()
-    evaluated = [*held, held[1] | {"chosen": "another answer"}]
-    for row in scan(write(tmp_path / "held", evaluated), field_map()):
-        leaks.expect(row.record)
+    evaluated = [*held, held[1] | {"chosen": "another answer"}, {"prompt": "bad"}]
+    leaks = repeats.Leaks(scan(write(tmp_path / "held", evaluated), field_map()))
     rows = [row for row in [*train, *leaked] if isinstance(row["prompt"], str)]
     messages = [row for row in leaked if not isinstance(row["prompt"], str)]
     for part in (rows, messages):
@@ -95,6 +93,7 @@ def test_planted_leaks(tmp_path, pairs, write):
             leaks.see(row.record)
     assert leaks.result() == {
         "records": 51,
+        "refused": {"missing field": 1},
         "prompts": 50,
         "sought_near": 50,
         "exact": 3,
