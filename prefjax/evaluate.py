@@ -43,7 +43,7 @@ def evaluate(options: Any) -> None:
             files.write_json(Path(options.out), {"step": at, "evals": told})
         print(f"in {options.out}")
     else:
-        record(workdir, at, told, found)
+        record(workdir, at, told, found, options.evals)
 
 
 def config_of(workdir: Path) -> tuple[Any, dict[str, Any]]:
@@ -58,8 +58,10 @@ def config_of(workdir: Path) -> tuple[Any, dict[str, Any]]:
     return config, facts
 
 
-def record(workdir: Path, at: int, told: dict[str, Summary], found: dict[str, dict[str, Any]]) -> None:
-    """Adds evaluations to the record of a run; those it has already have to be the same.
+def record(
+    workdir: Path, at: int, told: dict[str, Summary], found: dict[str, dict[str, Any]], calls: dict[str, str]
+) -> None:
+    """Adds evaluations, with the call strings that are not the config's; those it has already have to be the same.
 
     Raises:
       ConfigError: one is there, and says something else.
@@ -75,7 +77,7 @@ def record(workdir: Path, at: int, told: dict[str, Summary], found: dict[str, di
         with files.writing(workdir), (workdir / "samples.jsonl").open("a") as samples:
             samples.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         if new:
-            history.add(workdir, at, new)
+            history.add(workdir, at, new, {name: call for name, call in calls.items() if name in new})
     print(f"in {file}" + ("" if new else ", as they were"))
 
 

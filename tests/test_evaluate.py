@@ -49,6 +49,7 @@ def test_a_step_that_was_not_evaluated_gets_its_file_and_its_completions(workdir
     assert main(["eval", f"--workdir={workdir}", "--step=1", f"--eval=few={SAMPLES}"]) == 0
     entry = json.loads((workdir / "eval/1.json").read_text())
     assert list(entry["evals"]) == ["few"] and entry["evals"]["few"]["gold"]["n"] == 12
+    assert entry["calls"] == {"few": SAMPLES}
     rows = [json.loads(line) for line in (workdir / "samples.jsonl").read_text().splitlines()]
     assert sum(row["step"] == 1 and row["eval"] == "few" for row in rows) == 12
     shorter = SAMPLES.replace("max_new=4", "max_new=2")

@@ -3,7 +3,8 @@
     {"step": 40, "evals": {name: {metric: {"mean", "low", "high", "n", "slices"}}}, "train": {metric: mean}, "over": []}
 
 `evals` is what `prefjax.evals.summary` makes; `train` are the means of training since the evaluation before; `over`
-names the limits of the budget that the step is over.
+names the limits of the budget that the step is over; `calls`, if any, are the call strings of evaluations that
+`prefjax eval --eval NAME=CALL` added.
 """
 
 import json
@@ -23,8 +24,15 @@ def path(workdir: Path, step: int) -> Path:
     return workdir / FOLDER / f"{step}.json"
 
 
-def add(workdir: Path, step: int, evals: dict[str, Summary]) -> None:
-    """Writes summaries into the file of a step, beside those that are there; of several processes the first does."""
+def add(workdir: Path, step: int, evals: dict[str, Summary], calls: dict[str, str] | None = None) -> None:
+    """Writes summaries into the file of a step, beside those that are there; of several processes the first does.
+
+    Args:
+      workdir: of the run.
+      step: of the state that was evaluated.
+      evals: name -> summary.
+      calls: name -> call string, of those that are not the config's.
+    """
     if not is_first():
         return
     file = path(workdir, step)
@@ -32,7 +40,8 @@ def add(workdir: Path, step: int, evals: dict[str, Summary]) -> None:
     entry["train"] = entry.get("train") or _trained(workdir, step)
     with files.writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-    files.write_json(file, entry | {"evals": entry["evals"] | evals})
+    known = {name: call for name, call in entry.get("calls", {}).items() if name not in evals} | (calls or {})
+    files.write_json(file, entry | {"evals": entry["evals"] | evals} | ({"calls": known} if known else {}))
 
 
 def mark(workdir: Path, step: int, over: list[str]) -> None:

@@ -25,6 +25,14 @@ def test_evaluations_of_a_step_are_one_file(tmp_path):
     assert [entry["step"] for entry in history.read(tmp_path, 2)] == [2]
 
 
+def test_call_strings_stay_with_what_they_measured(tmp_path):
+    history.add(tmp_path, 2, {"a": {}})
+    assert "calls" not in history.read(tmp_path)[0]
+    history.add(tmp_path, 2, {"few": {}, "more": {}}, {"few": "samples()", "more": "skill()"})
+    history.add(tmp_path, 2, {"few": {}}, {"few": "samples(n=2)"})
+    assert history.read(tmp_path)[0]["calls"] == {"few": "samples(n=2)", "more": "skill()"}
+
+
 def test_training_is_averaged_since_the_evaluation_before(tmp_path):
     lines = [{"step": s, "train/loss": float(s), "train/kl": 1.0} for s in range(3)]
     lines += [{"step": s, "train/loss": 9.0} for s in (3, 4)]
