@@ -1,7 +1,7 @@
 """The record of a run: files in its workdir that a report can be made from, without a model.
 
 config.json      every setting           metrics.jsonl   one line a logged step, no clock: equal runs, equal bytes
-run.json         what ran, on what       timing.jsonl    the clock
+run.json         what ran, on what       timing.jsonl    the clock, and where a process went on
 samples.jsonl    completions             eval/N.json     the evaluations of step N, with intervals
 alarms.jsonl     what went wrong         DONE | FAILED.json | INTERRUPTED.json
 
@@ -85,15 +85,21 @@ class Record:
                 write(self.workdir / name, "".join(map(_line, kept)))
         if self._mirrors:
             self._mirrors.retell(rows["metrics.jsonl"])
+        if 0 < step < self.config["steps"]:
+            self._append("timing.jsonl", {"step": step, "elapsed": self._elapsed(), "resumed": True})
         return evaluated
 
     def metrics(self, step: int, values: Mapping[str, float], *, seconds: float | None = None) -> None:
         """One line of numbers, and one of clock."""
         self._append("metrics.jsonl", {"step": step, **values})
         clock = {} if seconds is None else {"seconds": round(seconds, 6)}
-        self._append("timing.jsonl", {"step": step, "elapsed": round(time.monotonic() - self._start, 3), **clock})
+        self._append("timing.jsonl", {"step": step, "elapsed": self._elapsed(), **clock})
         if self._mirrors:
             self._mirrors.log(step, values)
+
+    def _elapsed(self) -> float:
+        """Seconds since the process began with the record."""
+        return round(time.monotonic() - self._start, 3)
 
     def samples(self, step: int, rows: list[dict[str, Any]]) -> None:
         """Completions, a line each."""

@@ -73,6 +73,11 @@ def test_resume_forgets_what_will_be_written_again(record, tmp_path):
     record.resume(2)
     assert [row["step"] for row in lines(tmp_path)] == [1, 2]
     assert [row["step"] for row in lines(tmp_path, "samples.jsonl")] == [1, 1, 2, 2]
+    assert [(row["step"], row.get("resumed", False)) for row in lines(tmp_path, "timing.jsonl")] == [
+        (1, False),
+        (2, False),
+        (2, True),
+    ]
 
 
 def test_an_evaluation_that_was_cut_is_forgotten_and_one_that_ended_is_named(record, tmp_path):
