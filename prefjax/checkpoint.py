@@ -123,12 +123,10 @@ def pin(reference: str) -> str:
 
 def split(reference: str) -> tuple[Path, int | None, bool]:
     """The folder of a reference, its step, and whether the averaged copy is meant."""
-    stem = reference.removesuffix(":ema")
-    match = re.fullmatch(r"(.*)@([0-9]+)", stem)
-    folder = Path(os.path.expandvars(match[1] if match else stem)).expanduser()
+    folder, step, ema = files.named(reference)
     if not os.path.isdir(folder):
         raise CheckpointError(f"{folder}: no such folder; a model is a Hugging Face folder, a workdir or workdir@step")
-    return folder, int(match[2]) if match else None, stem != reference
+    return folder, step, ema
 
 
 def newest(workdir: Path) -> int | None:

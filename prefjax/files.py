@@ -66,6 +66,18 @@ def redact(value: Any) -> Any:
     return [redact(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
+def named(reference: str) -> tuple[Path, int | None, bool]:
+    """The folder that a reference to a model names, its step, and whether the averaged copy is meant.
+
+    >>> named("runs/dpo@40:ema")
+    (PosixPath('runs/dpo'), 40, True)
+    """
+    stem = reference.removesuffix(":ema")
+    match = re.fullmatch(r"(.*)@([0-9]+)", stem)
+    folder = Path(os.path.expandvars(match[1] if match else stem)).expanduser()
+    return folder, int(match[2]) if match else None, stem != reference
+
+
 @contextlib.contextmanager
 def locked(workdir: Path) -> Generator[None]:
     """Makes a workdir and holds its lock.
