@@ -5,19 +5,20 @@ is certainly lost, in all or in a slice. Else it is held: what was not measured,
 known to be well.
 """
 
+import math
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from prefjax.errors import ConfigError
 from prefjax.evals.stats import holm
-from prefjax.report.changes import Change, by_prompt, from_bound, of_slice, paired, unpaired
+from prefjax.report.changes import Change, between, from_bound, prompts
 from prefjax.report.groups import Group
 from prefjax.report.metrics import METRICS, known, moved, moved_between
-from prefjax.report.runs import Estimate, Run, home_of
+from prefjax.report.runs import Run
+from prefjax.report.sides import is_over, sides
 from prefjax.report.verdict import raised
-from prefjax.resolve import is_call, nearest, parse
+from prefjax.resolve import nearest
 
 SHIP, HOLD, BACK = "ship", "hold", "roll back"
 EXIT = {SHIP: 0, HOLD: 10, BACK: 11}
@@ -67,12 +68,20 @@ def rules(path: str | Path | None = None) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
-    for name, value in given.items():
+    for name in given:
         if name not in found:
             raise ConfigError(f"{path}: there is no rule {name!r}; {nearest(name, found)}")
-        if not isinstance(value, type(found[name])) and not (name == "few" and isinstance(value, int)):
-            raise ConfigError(f"{path}: {name} is {value!r}; it should be like {found[name]!r}")
     rule = found | given
+    _check(path, rule, found)
+    return rule
+
+
+def _check(path: str | Path, rule: dict[str, Any], usual: dict[str, Any]) -> None:
+    """Raises ConfigError for a rule that is none."""
+    number = lambda value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    for name in ("taste", "keep"):
+        if not isinstance(rule[name], type(usual[name])):
+            raise ConfigError(f"{path}: {name} is {rule[name]!r}; it should be like {usual[name]!r}")
     sided = [name for name, metric in METRICS.items() if metric.better]
     for name in [*rule["taste"], *rule["keep"]]:
         if name not in sided:
@@ -80,15 +89,17 @@ def rules(path: str | Path | None = None) -> dict[str, Any]:
                 f"{path}: {name!r} is no metric of which more or less is better; {nearest(str(name), sided)}"
             )
     for name, margin in rule["keep"].items():
-        if isinstance(margin, bool) or not isinstance(margin, int | float) or margin < 0:
+        if not number(margin) or margin < 0:
             raise ConfigError(f"{path}: keep.{name} is {margin!r}; it should be a number, 0 or more")
-    if not 0 < rule["confidence"] < 1:
-        raise ConfigError(f"{path}: confidence is {rule['confidence']}; it should be between 0 and 1")
-    return rule
+    if not number(rule["confidence"]) or not 0 < rule["confidence"] < 1:
+        raise ConfigError(f"{path}: confidence is {rule['confidence']!r}; it should be between 0 and 1, such as 0.95")
+    if not number(rule["few"]) or rule["few"] != int(rule["few"]) or rule["few"] < 1:
+        raise ConfigError(f"{path}: few is {rule['few']!r}; it should be a whole number, 1 or more")
 
 
 def gate(run: Run, baseline: Run, rule: dict[str, Any]) -> Decision:
-    """Judges a run against a baseline, both by their last evaluation."""
+    """Judges a run against a baseline, both by the last evaluation of the state they ended with."""
+    run, baseline = run.kept, baseline.kept
     reasons = _standing(run, baseline) + _taste(run, baseline, rule)
     for metric, margin in rule["keep"].items():
         reasons += _kept(run, baseline, metric, margin, rule)
@@ -113,12 +124,12 @@ def _taste(run: Run, baseline: Run, rule: dict[str, Any]) -> list[Reason]:
         if isinstance(change, str):
             why.append(change)
             continue
-        words = f"taste: {_told(metric, change, rule)}"
-        if change.interval(rule["confidence"])[0] > 0:
-            return [Reason(SHIP, f"{words}: better"), *_by_slice(run, baseline, metric, 0.0, rule)]
-        lost = change.interval(rule["confidence"])[1] < 0
-        verdict = Reason(BACK, f"{words}: worse") if lost else Reason(HOLD, f"{words}: no clear change")
-        return [verdict, *_by_slice(run, baseline, metric, 0.0, rule)]
+        if not math.isfinite(change.mean):
+            return [Reason(HOLD, f"taste: {_not_finite(run, baseline, metric)}")]
+        lost, slices = _by_slice(run, baseline, metric, 0.0, rule)
+        low, high = change.interval(rule["confidence"])
+        found, end = (SHIP, "better") if low > 0 else (BACK, "worse") if high < 0 else (HOLD, "no clear change")
+        return [Reason(found, f"taste: {_told(metric, change, rule)}: {end}{slices}"), *lost]
     return [
         Reason(HOLD, f"taste: it cannot be known whether it improved: {'; '.join(why) or 'no rule names a metric'}")
     ]
@@ -128,84 +139,80 @@ def _kept(run: Run, baseline: Run, metric: str, margin: float, rule: dict[str, A
     """Whether a metric got worse by no more than a margin."""
     change = compare(run, baseline, metric)
     if isinstance(change, str):
-        return [Reason(HOLD, f"{change}; measure it in both, or leave it out of the rules")]
+        return [Reason(HOLD, f"{change}; measure it in both alike, or leave it out of the rules")]
+    if not math.isfinite(change.mean):
+        return [Reason(HOLD, _not_finite(run, baseline, metric))]
     low, high = change.interval(rule["confidence"])
     words, most = _told(metric, change, rule), moved(metric, margin).removeprefix("+")
+    lost, slices = _by_slice(run, baseline, metric, margin, rule)
     if high < -margin:
-        reason = Reason(BACK, f"{words}: lost by more than {most}")
+        reason = Reason(BACK, f"{words}: lost by more than {most}{slices}")
     elif low >= -margin:
-        reason = Reason(SHIP, f"{words}: kept within {most}")
+        reason = Reason(SHIP, f"{words}: kept within {most}{slices}")
     else:
-        reason = Reason(HOLD, f"{words}: a loss of more than {most} cannot be ruled out")
-    return [reason, *_by_slice(run, baseline, metric, margin, rule)]
+        reason = Reason(HOLD, f"{words}: a loss of more than {most} cannot be ruled out{slices}")
+    return [reason, *lost]
 
 
-def _by_slice(run: Run, baseline: Run, metric: str, margin: float, rule: dict[str, Any]) -> list[Reason]:
-    """The slices in which a metric certainly got worse by more than a margin, with Holm's correction over all."""
-    found: dict[str, Change] = {}
-    for name in sorted(run.slices(metric).keys() & baseline.slices(metric).keys()):
-        change = compare(run, baseline, metric, name)
-        if not isinstance(change, str) and change.n >= rule["few"]:
-            found[name] = change
+def _by_slice(run: Run, baseline: Run, metric: str, margin: float, rule: dict[str, Any]) -> tuple[list[Reason], str]:
+    """The slices in which a metric certainly got worse by more than a margin, with Holm's correction over all.
+
+    Returns:
+      A reason for each, and in words how many slices were judged.
+    """
+    names = sorted(run.at(run.evaluations[-1]["step"], metric)[1])
+    changes = {name: compare(run, baseline, metric, name) for name in names}
+    known_ = {name: change for name, change in changes.items() if not isinstance(change, str)}
+    found = {name: change for name, change in known_.items() if change.n >= rule["few"]}
     adjusted = holm([change.p_below(-margin) for change in found.values()])
     most = f" by more than {moved(metric, margin).removeprefix('+')}" if margin else ""
-    return [
+    reasons = [
         Reason(
             BACK, f"{_told(metric, change, rule)}: lost{most} in the slice {name} (p {p:.2g}, of {len(found)} slices)"
         )
         for (name, change), p in zip(found.items(), adjusted, strict=True)
         if p < (1 - rule["confidence"]) / 2
     ]
+    counts = {"judged": len(found), f"of fewer than {rule['few']} prompts": len(known_) - len(found)}
+    counts["that cannot be compared"] = len(changes) - len(known_)
+    told = ", ".join(f"{count} {words}" for words, count in counts.items() if count)
+    return reasons, f"; slices: {told}" if told else ""
 
 
 def compare(run: Run, baseline: Run, metric: str, slice: str | None = None) -> Change | str:
-    """How much better a run is than a baseline, paired by prompt where it can be; or why that is not known."""
-    old, new = _end(baseline, metric, slice), _end(run, metric, slice)
-    if metric == "win_rate" and not old and new and _is_reference(baseline, run):
-        return from_bound(new, 0.5) or f"{metric} of {run.path} has no interval"
-    if not old or not new:
-        return f"{metric} was not measured in {run.path if old else baseline.path}"
-    if metric == "win_rate" and (differ := _opponents_differ(run, baseline)):
-        return differ
-    before, after = _rows(baseline, metric, slice), _rows(run, metric, slice)
-    change = paired(before, after, metric)
-    if change is None or 2 * change.n < max(len(by_prompt(rows, metric)) for rows in (before, after)):
-        change = unpaired(old, new) or change  # few prompts are shared: what most of them say counts
+    """How much better a run is than a baseline, paired by prompt where it can be; or why that is not known.
+
+    A win rate over the baseline itself is compared with one half. A run that started from the baseline is compared with
+    its own first evaluation, where that has the metric; any other with the last one of the baseline, if both were
+    measured alike.
+    """
+    before, after = sides(run, baseline, metric)
+    new = after and after.value(metric, slice)
+    if after is None or new is None:
+        return f"{metric} was not measured in {run.path}"
+    if is_over(after, baseline, metric):
+        found = from_bound(new, 0.5, prompts(new, after.rows(metric, slice), metric))
+        return found or f"{metric} of {run.path} has no interval"
+    old = before and before.value(metric, slice)
+    if before is None or old is None:
+        return f"{metric} was not measured in {baseline.path}"
+    made = [side.made_by(metric) for side in (before, after)]
+    if None in made or made[0] != made[1]:
+        told = [" over ".join(one) if one else "what is not recorded" for one in made]
+        return f"{metric} was not measured alike: in {before.run.path} by {told[0]}, in {run.path} by {told[1]}"
+    if not math.isfinite(new.mean - old.mean):
+        return Change(math.nan, math.nan, math.inf, 0, False)
+    change = between(old, new, before.rows(metric, slice), after.rows(metric, slice), metric)
     if change is None:
-        return f"{metric} has no interval in {baseline.path} or {run.path}"
+        return f"{metric} has no interval in {before.run.path} or {run.path}"
     return change if known(metric).better > 0 else change.turned()
 
 
-def _end(run: Run, metric: str, slice: str | None) -> Estimate | None:
-    """A metric at the last evaluation; None where that lacks it, whatever an earlier one may say."""
-    found = dict(run.track(metric)).get(run.evaluations[-1]["step"]) if run.evaluations else None
-    return run.slices(metric).get(slice) if found and slice else found
-
-
-def _rows(run: Run, metric: str, slice: str | None) -> Sequence[Any]:
-    rows = [row for row in run.rows(metric)[1] if row["step"] == run.evaluations[-1]["step"]]
-    return of_slice(rows, slice) if slice else rows
-
-
-def _is_reference(baseline: Run, run: Run) -> bool:
-    """Whether the win rate of the run is one over the baseline itself."""
-    text = run.config.get(f"evals.{home_of(run.evaluations[-1], 'win_rate')}", "")
-    if is_call(text) and parse(text)[1].get("against", "reference") != "reference":
-        return False
-    reference = str((run.facts.get("frozen") or {}).get("reference", "")).partition("@")[0]
-    return bool(reference) and Path(reference).resolve() == baseline.path.resolve()
-
-
-def _opponents_differ(run: Run, baseline: Run) -> str | None:
-    """Win rates compare only where the opponent and the judge are the same."""
-    homes = [home_of(r.evaluations[-1], "win_rate") for r in (baseline, run)]
-    told = [
-        (r.config.get(f"evals.{home}"), (r.facts.get("frozen") or {}).get("reference"))
-        for r, home in zip((baseline, run), homes, strict=True)
-    ]
-    if told[0] == told[1]:
-        return None
-    return f"the win rates of {baseline.path} and {run.path} are not against one opponent with one judge"
+def _not_finite(run: Run, baseline: Run, metric: str) -> str:
+    """Which of the two it is that is no number."""
+    found = [side for side in sides(run, baseline, metric) if side]
+    wrong = [side for side in found if (e := side.value(metric)) and not math.isfinite(e.mean)]
+    return f"{metric} is not finite in {' and '.join(f'{side.run.path} at step {side.step}' for side in wrong)}"
 
 
 def _told(metric: str, change: Change, rule: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Ship, hold or roll back."""
 
 import json
+import math
 import shutil
 
 import pytest
@@ -33,8 +34,19 @@ def changed(baseline, folder, move):
     return folder
 
 
+def refer(run, reference=None, evals=(), **settings):
+    """The run with another reference and other settings."""
+    facts, config = (json.loads((run / name).read_text()) for name in ("run.json", "config.json"))
+    facts["frozen"]["reference"] = reference or facts["frozen"]["reference"]
+    config |= settings | {"evals": config["evals"] | dict(evals)}
+    (run / "run.json").write_text(json.dumps(facts))
+    (run / "config.json").write_text(json.dumps(config))
+    return run
+
+
 def better(row):
-    row["win_rate"] = 1.0 if row["record"] % 3 == 0 else row["win_rate"]
+    if "win_rate" in row and row["record"] % 3 == 0:
+        row["win_rate"] = 1.0
 
 
 def test_better_taste_and_nothing_lost_ships(baseline, tmp_path, capsys):
@@ -54,7 +66,8 @@ def test_no_change_is_held(baseline, capsys):
 def test_a_certain_loss_is_rolled_back(baseline, tmp_path, capsys):
     def move(row):
         better(row)
-        row["skill"] = 0.0 if row["record"] % 10 < 2 else row["skill"]
+        if "skill" in row and row["record"] % 10 < 2:
+            row["skill"] = 0.0
 
     assert main(["gate", str(changed(baseline, tmp_path / "run", move)), f"--baseline={baseline}"]) == 11
     assert "back  skill −" in capsys.readouterr().out
@@ -63,7 +76,7 @@ def test_a_certain_loss_is_rolled_back(baseline, tmp_path, capsys):
 def test_a_loss_in_a_slice_is_found_though_the_whole_is_kept(baseline, tmp_path):
     def move(row):
         better(row)
-        if row["factuality"] is not None:
+        if row.get("factuality") is not None:
             row["factuality"] = 0.0 if row["slice"] == "falsehood" else 1.0
 
     found = gate(read(changed(baseline, tmp_path / "run", move)), read(baseline), rules())
@@ -74,8 +87,8 @@ def test_a_loss_in_a_slice_is_found_though_the_whole_is_kept(baseline, tmp_path)
 
 def test_no_taste_measured_cannot_be_known(baseline, tmp_path):
     def move(row):
-        row.pop("win_rate")
-        row.pop("gold")
+        row.pop("win_rate", None)
+        row.pop("gold", None)
 
     found = gate(read(changed(baseline, tmp_path / "run", move)), read(baseline), rules())
     assert found.verdict == "hold"
@@ -83,7 +96,7 @@ def test_no_taste_measured_cannot_be_known(baseline, tmp_path):
 
 
 def test_what_was_not_measured_and_alarms_and_failures_hold(baseline, tmp_path):
-    run = changed(baseline, tmp_path / "run", lambda row: (better(row), row.pop("skill")))
+    run = changed(baseline, tmp_path / "run", lambda row: (better(row), row.pop("skill", None)))
     (run / "alarms.jsonl").write_text(json.dumps(alarm()) + "\n")
     (run / "DONE").rename(run / "FAILED.json")
     found = gate(read(run), read(baseline), rules())
@@ -93,34 +106,82 @@ def test_what_was_not_measured_and_alarms_and_failures_hold(baseline, tmp_path):
 
 
 def test_a_win_rate_against_the_baseline_itself_is_one_against_half(baseline, tmp_path):
-    old = changed(baseline, tmp_path / "runs" / "sft", lambda row: row.pop("win_rate"))
+    old = changed(baseline, tmp_path / "runs" / "sft", lambda row: row.pop("win_rate", None))
     run = changed(baseline, tmp_path / "run", better)
-    facts = json.loads((run / "run.json").read_text())
-    facts["frozen"]["reference"] = f"{old}@200"
-    (run / "run.json").write_text(json.dumps(facts))
+    refer(run, f"{old}@200")
     found = gate(read(run), read(old), rules())
-    assert found.reasons[0].words.startswith("taste: win rate +") and found.reasons[0].words.endswith("better")
+    words = found.reasons[0].words
+    assert words.startswith("taste: win rate +") and "better; slices: 5 judged" in words
+    refer(run, f"{old}@160")  # not what the baseline ended with
+    assert (
+        "win_rate was not measured in" in gate(read(run), read(old), rules() | {"taste": ["win_rate"]}).reasons[0].words
+    )
+
+
+def test_a_win_rate_over_the_baseline_is_judged_by_slice(baseline, tmp_path):
+    def move(row):
+        better(row)
+        if "win_rate" in row and row["slice"] == "falsehood":
+            row["win_rate"] = 0.0
+
+    run = refer(changed(baseline, tmp_path / "run", move), f"{baseline}@200")
+    lost = [
+        reason.words for reason in gate(read(run), read(baseline), rules()).reasons if reason.verdict == "roll back"
+    ]
+    assert len(lost) == 1 and lost[0].startswith("win rate −50.0 pts") and "lost in the slice falsehood" in lost[0]
+
+
+def test_a_run_that_started_from_the_baseline_measured_it_itself(baseline, tmp_path):
+    old = shutil.copytree(baseline, tmp_path / "sft")
+    shutil.rmtree(old / "eval")
+    (old / "metrics.jsonl").write_text("")
+    run = refer(changed(baseline, tmp_path / "run", better), f"{old}@200", model=str(old))
+    words = [reason.words for reason in gate(read(run), read(old), rules()).reasons]
+    assert len(words) == 5 and "better" in words[0] and all("prompts, paired)" in word for word in words[1:])
+    refer(run, f"{old}@200", model="another")
+    assert "was not measured in" in gate(read(run), read(old), rules()).reasons[1].words
+
+
+def test_a_run_that_was_rolled_back_is_judged_by_what_it_ended_with(baseline, tmp_path):
+    run = changed(baseline, tmp_path / "run", lambda row: row.update(win_rate=0.0) if "win_rate" in row else None)
+    assert ": worse" in gate(read(run), read(baseline), rules()).reasons[0].words
+    (run / "DONE").write_text(json.dumps({"step": 0}))
+    assert ": no clear change" in gate(read(run), read(baseline), rules()).reasons[0].words
+
+
+@pytest.mark.parametrize("metric", ["win_rate", "skill"])
+def test_what_is_not_finite_holds(metric, baseline, tmp_path):
+    def move(row):
+        better(row)
+        if metric in row and row["record"] == 7:
+            row[metric] = math.nan
+
+    found = gate(read(changed(baseline, tmp_path / "run", move)), read(baseline), rules())
+    assert found.verdict == "hold"
+    assert f"{metric} is not finite in {tmp_path / 'run'} at step 200" in found.reasons[metric == "skill"].words
+
+
+def test_metrics_that_were_not_measured_alike_are_not_compared(baseline, tmp_path):
+    run = refer(changed(baseline, tmp_path / "run", better), evals={"answers": "samples(n=3)"})
+    words = [reason.words for reason in gate(read(run), read(baseline), rules()).reasons]
+    assert "skill was not measured alike: in " in words[1] and "by samples(n=3); measure it in both alike" in words[1]
+    added = refer(changed(baseline, tmp_path / "added", better), evals={"answers": ""})
+    words = [reason.words for reason in gate(read(added), read(baseline), rules()).reasons]
+    assert "by what is not recorded; measure it in both alike" in words[1]
 
 
 def test_a_win_rate_against_something_else_is_none_against_the_baseline(baseline, tmp_path):
-    old = changed(baseline, tmp_path / "old", lambda row: row.pop("win_rate"))
+    old = changed(baseline, tmp_path / "old", lambda row: row.pop("win_rate", None))
     run = changed(baseline, tmp_path / "run", better)
-    facts, config = (json.loads((run / name).read_text()) for name in ("run.json", "config.json"))
-    facts["frozen"]["reference"] = f"{old}@200"
-    config["evals"]["wins"] = "win_rate(judge='gold', against='chosen')"
-    (run / "run.json").write_text(json.dumps(facts))
-    (run / "config.json").write_text(json.dumps(config))
+    refer(run, f"{old}@200", {"wins": "win_rate(judge='gold', against='chosen')"})
     found = gate(read(run), read(old), rules() | {"taste": ["win_rate"]})
     assert "win_rate was not measured in" in found.reasons[0].words
 
 
 def test_win_rates_against_different_opponents_are_not_compared(baseline, tmp_path):
-    run = changed(baseline, tmp_path / "run", better)
-    facts = json.loads((run / "run.json").read_text())
-    facts["frozen"]["reference"] = "another@3"
-    (run / "run.json").write_text(json.dumps(facts))
+    run = refer(changed(baseline, tmp_path / "run", better), "another@3")
     found = gate(read(run), read(baseline), rules() | {"taste": ["win_rate"]})
-    assert "are not against one opponent with one judge" in found.reasons[0].words
+    assert "win_rate was not measured alike: in " in found.reasons[0].words
 
 
 def test_runs_that_share_few_prompts_are_compared_unpaired(baseline, tmp_path):
@@ -149,7 +210,12 @@ def test_rules_of_a_file_take_the_place_of_the_defaults(baseline, tmp_path):
         ("[keep]\nskil = 0.1", "'skil' is no metric of which more or less is better; did you mean 'skill'?"),
         ("[keep]\nskill = -1", "keep.skill is -1; it should be a number, 0 or more"),
         ("confidence = 95.0", "confidence is 95.0; it should be between 0 and 1"),
-        ('few = "x"', "few is 'x'; it should be like 30"),
+        ("confidence = true", "confidence is True; it should be between 0 and 1"),
+        ("[keep]\nskill = nan", "keep.skill is nan; it should be a number, 0 or more"),
+        ("[keep]\nskill = inf", "keep.skill is inf; it should be a number, 0 or more"),
+        ("few = true", "few is True; it should be a whole number, 1 or more"),
+        ("few = -5", "few is -5; it should be a whole number, 1 or more"),
+        ('few = "x"', "few is 'x'; it should be a whole number, 1 or more"),
     ],
 )
 def test_rules_that_are_wrong(text, message, tmp_path):

@@ -50,9 +50,10 @@ def write(
     entries, samples = [], []
     for step in range(0, steps + 1, every):
         rows = _rows(noise, step / steps, prompts, kl, gold, proxy, refusals, won, skill, length, response)
+        written = lines(step, rows)
         if step in (0, steps):
-            samples += [{"step": step, "eval": "answers", **row} for row in rows]
-        entries.append({"step": step, "evals": summaries(rows)})
+            samples += written
+        entries.append({"step": step, "evals": summaries(written)})
         (folder / "eval" / f"{step}.json").write_text(json.dumps(entries[-1]))
     (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in samples))
     _record(folder, noise, logged or np.arange(5, steps + 1, 5), steps, kl, proxy, entries)
@@ -69,13 +70,21 @@ def write(
     return folder
 
 
-def summaries(rows):
-    """The summaries of what the rows say."""
-    evals = {"answers": _summary(rows, "win_rate"), "wins": _summary(rows, keep=("win_rate",))}
+def summaries(written):
+    """The summaries of what lines say."""
+    rows, compared = ([row for row in written if row["eval"] == name] for name in ("answers", "wins"))
+    evals = {"answers": _summary(rows), "wins": _summary(compared, keep=("win_rate",))}
     evals["answers"]["length_ratio"] = _mean([row["length"] / row["length_reference"] for row in rows])
     return {
         name: {metric: value for metric, value in summary.items() if value.get("n")} for name, summary in evals.items()
     }
+
+
+def lines(step, rows):
+    """Lines of samples.jsonl: of an evaluation of all but win rates, and of one of these alone."""
+    texts = ("record", "slice", "prompt", "response", "win_rate")
+    answers = [{"step": step, "eval": "answers"} | {k: v for k, v in row.items() if k != "win_rate"} for row in rows]
+    return answers + [{"step": step, "eval": "wins"} | {k: row[k] for k in texts if k in row} for row in rows]
 
 
 def alarm(name="over-refusal", step=200, **more):
@@ -115,8 +124,8 @@ def _rows(noise, done, prompts, kl, gold, proxy, refusals, won, skill, length, r
     return rows
 
 
-def _summary(rows, *left_out, keep=None):
-    about = ("record", "slice", "prompt", "response", *left_out)
+def _summary(rows, keep=None):
+    about = ("record", "slice", "prompt", "response")
     names = keep or [name for name in rows[0] if name not in (*about, "step", "eval")]
     of = lambda name, part: _mean([row.get(name) for row in rows if part in (None, row["slice"])])
     slices = lambda name: {part: found for part in SLICES if (found := of(name, part))}
@@ -151,13 +160,7 @@ def _record(folder, noise, logged, steps, kl, proxy, entries):
                 "train/entropy": 20 - 6 * rise + noise.normal(0, 0.5),
             }
         )
-        clock.append(
-            {
-                "step": int(step),
-                "elapsed": 0.4 * float(step) if done < 0.55 else 0.4 * float(step - 0.5 * steps),
-                "seconds": 0.4,
-            }
-        )
+        clock.append({"step": int(step), "elapsed": 0.4 * float(step), "seconds": 0.4})
     for entry in entries:
         means = {
             f"eval/{name}/{metric}": value["mean"]
@@ -166,5 +169,8 @@ def _record(folder, noise, logged, steps, kl, proxy, entries):
         }
         rows.append({"step": entry["step"], **means})
     rows.sort(key=lambda row: row["step"])
+    half = next((at for at, row in enumerate(clock) if row["step"] > steps / 2), len(clock))
+    again = [{"step": row["step"], "elapsed": 1.0, "resumed": True} for row in clock[half - 1 : half]]
+    clock = clock[:half] + again + [row | {"elapsed": row["elapsed"] - 0.2 * steps} for row in clock[half:]]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "timing.jsonl").write_text("".join(json.dumps(row) + "\n" for row in clock))

@@ -22,12 +22,12 @@ def main(argv: list[str]) -> None:
         raise ConfigError(f"--table={options.table}; it should be md or latex")
 
     from prefjax import report
-    from prefjax.report import runs, table, verdict
+    from prefjax.report import frontier, table, verdict
 
-    groups = report.read(list(dict.fromkeys(options.workdir)))
+    groups = report.read(options.workdir)
     folders = [run.path.absolute() for group in groups for run in group.runs]
     out = Path(options.out or (folders[0] if len(folders) == 1 else os.path.commonpath(folders)))
-    written = report.save(groups, out, [runs.best_of_n(path) for path in options.best_of_n])
+    written = report.save(groups, out, [frontier.best_of_n(path) for path in options.best_of_n])
     if options.table:
         print({"md": table.markdown, "latex": table.latex}[options.table](groups))
     for group in groups:

@@ -147,7 +147,7 @@ def by_prompt(rows: Iterable[Mapping[str, Any]], metric: str) -> dict[tuple[Any,
     return {prompt: sum(found) / len(found) for prompt, found in values.items()}
 
 
-def differences(after: Mapping[Hashable, float], before: Mapping[Hashable, float]) -> dict[Hashable, float]:
+def differences(after: Mapping[Any, float], before: Mapping[Any, float]) -> dict[Any, float]:
     """By how much each prompt of `by_prompt` changed, where both have it: `interval([*d.values()], d)` is paired."""
     return {prompt: value - before[prompt] for prompt, value in after.items() if prompt in before}
 

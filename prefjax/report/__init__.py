@@ -16,8 +16,9 @@ from prefjax.report.groups import Group, group
 
 def read(workdirs: Sequence[str | Path]) -> list[Group]:
     """The runs of the workdirs, those that differ in their seeds together; raises as `runs.read` does."""
-    bins = max(60, 400 // max(len(workdirs) // 2, 1))
-    return group([runs.read(path, bins) for path in workdirs])
+    folders = [*{Path(path).resolve(): path for path in workdirs}.values()]  # `a` and `a/` are one
+    bins = max(60, 400 // max(len(folders) // 2, 1))
+    return group([runs.read(path, bins) for path in folders])
 
 
 def save(groups: Sequence[Group], out: str | Path, best_of_n: Sequence[BestOfN] = ()) -> list[Path]:
@@ -26,7 +27,7 @@ def save(groups: Sequence[Group], out: str | Path, best_of_n: Sequence[BestOfN] 
     Args:
       groups: of `read`.
       out: the folder, made if missing.
-      best_of_n: points beside the frontier, such as `runs.best_of_n` reads.
+      best_of_n: points beside the frontier, such as `frontier.best_of_n` reads.
 
     Returns:
       What was written; without matplotlib that is the page alone.
@@ -34,17 +35,16 @@ def save(groups: Sequence[Group], out: str | Path, best_of_n: Sequence[BestOfN] 
     Raises:
       DiskError: a file cannot be written.
     """
-    from prefjax.report import charts, frontier, page, png, verdict
+    from prefjax.report import page, png
 
     out = Path(out)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    write(out / "report.html", page.page(groups, best_of_n))
-    signals = charts.signals(groups)
-    title = verdict.verdict(groups[0]).sentence if len(groups) == 1 else f"{len(groups)} settings"
+    found = page.content(groups, best_of_n)
+    write(out / "report.html", page.page(found))
+    title = found.verdicts[0].sentence if len(groups) == 1 else f"{len(groups)} settings"
     try:
-        front = frontier.frontier(groups, best_of_n)
-        png.save(out / "report.png", title, signals, front, page.steps([*signals, *charts.training(groups)]))
+        png.save(out / "report.png", title, found.signals, found.frontier, found.steps)
     except ImportError:
         return [out / "report.html"]
     return [out / "report.html", out / "report.png"]

@@ -1,10 +1,12 @@
-"""Ranges and ticks of a chart, and places for its names."""
+"""Ranges and ticks of a chart, where they lie on a canvas, and places for its names."""
 
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from prefjax.report.charts import Chart
+
+LEFT, TOP, BOTTOM, LETTER = 40, 26, 32, 6.1  # margins, and the width of a letter at the size of labels
 
 
 class Axes(NamedTuple):
@@ -27,8 +29,8 @@ def axes(chart: Chart, x: tuple[float, float] | None = None) -> Axes:
     ys = [v for line in chart.lines for part in (line.y, line.low, line.high) if part is not None for v in finite(part)]
     left, right = x or (min(xs, default=0.0), max(xs, default=1.0))
     low, high = min(ys, default=0.0), max(ys, default=1.0)
-    if chart.key in ("kl", "refusal", "factuality", "accuracy"):
-        low = min(low, 0.0) if chart.key in ("kl", "refusal") else low
+    if chart.key in ("kl", "refusal"):
+        low = min(low, 0.0)
     if high - low <= 1e-6 * abs(high):  # but for rounding it is one number
         low = high = (low + high) / 2
     spread = (high - low) or abs(high) or 1.0
@@ -55,6 +57,25 @@ def axes(chart: Chart, x: tuple[float, float] | None = None) -> Axes:
         ticks(left, right, 5),
         [tick / scale for tick in ticks(bottom * scale, top * scale, 5)],
     )
+
+
+class Frame:
+    """Where numbers of a chart lie on its canvas."""
+
+    def __init__(self, ranges: Axes, size: tuple[int, int], letters: int):
+        self.width, self.height = size
+        self.left, self.right = LEFT, self.width - max(14, min(130, int(LETTER * letters) + 12))
+        self.top, self.bottom = TOP, self.height - BOTTOM
+        self.ranges = ranges
+
+    def x(self, value: float) -> float:
+        low, high = self.ranges.x
+        return round(self.left + (value - low) / (high - low) * (self.right - self.left), 1)
+
+    def y(self, value: float) -> float:
+        low, high = self.ranges.y
+        share = min(max((value - low) / (high - low), -0.02), 1.02)
+        return round(self.bottom - share * (self.bottom - self.top), 1)
 
 
 def finite(values: Iterable[float | None]) -> list[float]:

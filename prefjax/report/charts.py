@@ -9,7 +9,7 @@ import numpy as np
 from prefjax.report.groups import Group, mean
 from prefjax.report.runs import Estimate, Run
 from prefjax.report.thin import smooth
-from prefjax.report.verdict import budget, lengths
+from prefjax.report.verdict import budget, distance, lengths
 
 SHOWN = 7  # groups in a chart: as many colours as are told apart
 Point = tuple[float, Estimate]
@@ -41,7 +41,7 @@ class Chart(NamedTuple):
     percent: bool = False
     levels: Sequence[tuple[float, str, str]] = ()  # (y, words, "reference" | "budget" | "half")
     zones: Sequence[tuple[float, float, str]] = ()  # (from y, to y, "allowed" | "over")
-    walls: Sequence[tuple[float, str, str]] = ()  # (x, words, "checkpoint" | "resume" | "skipped" | "budget")
+    walls: Sequence[tuple[float, str, str]] = ()  # (x, words, "checkpoint" | "resume" | "budget")
     alarms: Sequence[tuple[float, str]] = ()  # (x, name)
     star: tuple[float, float, str] | None = None
     note: str = ""
@@ -62,7 +62,7 @@ class _Panel(NamedTuple):
 PANELS = (
     _Panel("reward", "Reward", "", ("gold", "reward"), "score", ("gold", "proxy"),
            "an evaluation that reports `reward` or `gold`: samples(...) with a reward, or a judge of a world"),
-    _Panel("kl", "KL to the reference", "nats an answer", ("kl_exact", "kl"), "kl", ("KL", "KL"),
+    _Panel("kl", "KL to the reference", "nats an answer", ("kl",), "kl", ("KL",),
            "samples(...) with frozen.reference set"),
     _Panel("length", "Length", "of the reference's own", ("length_ratio",), "length", ("length",),
            "samples(...) with frozen.reference set"),
@@ -76,7 +76,7 @@ PANELS = (
 TRAINING = (
     _Panel("loss", "Loss", "", ("loss",), "loss", ("held out",), ""),
     _Panel("accuracy", "Pairs ordered as labelled", "%", ("rewards/accuracy",), "rewards/accuracy", ("held out",), ""),
-    _Panel("entropy", "Entropy", "nats", ("entropy",), "entropy", ("evaluated",), ""),
+    _Panel("entropy", "Entropy", "nats a token", ("entropy",), "entropy", ("evaluated",), ""),
     _Panel("gradient", "Gradient norm", "", (), "grad_norm", (), ""),
 )
 ALARMS = {  # alarm -> the chart it belongs to
@@ -181,24 +181,20 @@ def _measured(panel: _Panel, group: Group, colour: int, alone: bool) -> list[Lin
     lines = []
     for place, (metric, name) in enumerate(zip(panel.measured, panel.names, strict=True)):
         track = track_of(group, metric)
-        if metric == "kl" and lines:
-            continue
         if not any(math.isfinite(e.mean) for _, e in track):
             continue
         several = len(group.runs) > 1
-        ends = [(e.low, e.high) for _, e in track]
-        told = all(low is not None and high is not None for low, high in ends)
-        low, high = zip(*ends, strict=True) if told else (None, None)
         x, y = [step for step, _ in track], [e.mean for _, e in track]
+        low, high = [e.low for _, e in track], [e.high for _, e in track]
         label = name if alone else group.label if place == 0 or not lines else f"{group.label}, {name}"
-        dashed = metric != panel.measured[0] and metric != "kl"
-        lines.append(Line(label, "measured", x, y, low, high, not several, dashed, colour, named=alone or not lines))
+        lines.append(Line(label, "measured", x, y, low, high, not several, place > 0, colour, named=alone or not lines))
     return lines
 
 
 def track_of(group: Group, metric: str) -> list[tuple[int, Estimate]]:
-    """A metric of a group; the length ratio with what stands in for it."""
-    return lengths(group) if metric == "length_ratio" else group.track(metric)
+    """A metric of a group; the KL is the exact one where there is one, and the length has what stands in for it."""
+    found = {"kl": distance, "length_ratio": lengths}.get(metric)
+    return found(group) if found else group.track(metric)
 
 
 def _levels(panel: _Panel, runs: Sequence[Run]) -> tuple[list, list]:
@@ -215,20 +211,19 @@ def _levels(panel: _Panel, runs: Sequence[Run]) -> tuple[list, list]:
         return [], []
     if panel.key == "length":
         limits = {tuple(limit) for run in runs if (limit := budget(run, "length_ratio"))}
-        low, high = limits.pop() if len(limits) == 1 else (0.85, 1.15)
-        return [(1.0, "reference", "reference")], [(low or -math.inf, high or math.inf, "allowed")]
+        zones = [(low or -math.inf, high or math.inf, "allowed") for low, high in limits] if len(limits) == 1 else []
+        return [(1.0, "reference", "reference")], zones
     for metric in panel.measured if panel in PANELS else ():
         firsts = [track[0][1].mean for run in runs if (track := run.track(metric)) and track[0][0] == 0]
-        if firsts:
+        if firsts and np.isfinite(firsts).all():
             levels.append((float(np.mean(firsts)), "reference", "reference"))
     return levels, zones
 
 
 def _walls(runs: Sequence[Run]) -> list[tuple[float, str, str]]:
-    kinds = {"checkpoint": "checkpoints", "resume": "resumes", "skipped": "skipped"}
-    return [
-        (step, f"{kind} at {step}", kind) for kind, name in kinds.items() for run in runs for step in getattr(run, name)
-    ]
+    steps = [("checkpoint", step) for run in runs for step in run.checkpoints]
+    steps += [("resume", step) for run in runs for step in run.resumes]
+    return [(step, f"{kind} at {step}", kind) for kind, step in steps]
 
 
 def _alarms(key: str, runs: Sequence[Run]) -> list[tuple[float, str]]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from prefjax.config import base, flatten
 from prefjax.report.groups import Group
 from prefjax.report.html import Html, tag, text
@@ -47,7 +49,11 @@ def tokens(run: Run) -> float:
     rows, data = run.facts.get("data", {}).get("rows"), run.facts.get("tokens")
     size, curve = run.config.get("batch_size", 0), run.curves.get("length")
     read = data / rows * size * run.last if rows and data else 0.0
-    wrote = float(curve.mean.mean()) * size * run.config.get("rollout.n", 1) * run.last if curve else 0.0
+    wrote = (
+        float(np.nanmean(curve.mean)) * size * run.config.get("rollout.n", 1) * run.last
+        if curve and np.isfinite(curve.mean).any()
+        else 0.0
+    )
     return read + wrote if read else 0.0
 
 

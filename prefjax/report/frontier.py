@@ -1,15 +1,19 @@
 """Reward against the distance to the reference, as in Gao et al. 2023 (https://arxiv.org/abs/2210.10760)."""
 
+import json
+import math
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+from prefjax.errors import DataError
 from prefjax.report.charts import SHOWN, Chart, Line
 from prefjax.report.groups import Group
-from prefjax.report.metrics import known
+from prefjax.report.metrics import TASTE, known
 from prefjax.report.runs import Estimate
 from prefjax.report.verdict import budget, distance
 
 BestOfN = tuple[float, float, float | None, int]  # KL in nats at most, proxy, gold or None, n
-WAYS = (("gold", "gold reward"), ("win_rate", "win rate"), ("reward", "proxy reward (no gold was measured)"))
 
 
 def frontier(groups: Sequence[Group], best_of_n: Sequence[BestOfN] = ()) -> Chart | None:
@@ -19,7 +23,8 @@ def frontier(groups: Sequence[Group], best_of_n: Sequence[BestOfN] = ()) -> Char
       groups: a curve each, a point an evaluation; of several seeds the means, with a band of the interval of the gold.
       best_of_n: points beside them.
     """
-    metric, words = next((way for way in WAYS if any(group.track(way[0]) for group in groups)), ("reward", "reward"))
+    metric = next((name for name in TASTE if any(group.track(name) for group in groups)), "reward")
+    words = f"{known(metric).words}{' (no gold was measured)' if metric == 'reward' else ''}"
     limits = {limit for group in groups for run in group.runs if (limit := budget(run, "kl"))}
     limit = limits.pop() if len(limits) == 1 else None
     lines: list[Line] = []
@@ -35,7 +40,7 @@ def frontier(groups: Sequence[Group], best_of_n: Sequence[BestOfN] = ()) -> Char
     lines += _best_of_n(sorted(best_of_n), metric)
     if sum(len(line.x) for line in lines if line.kind == "measured") < 3:
         return None
-    notes = ["A point is an evaluation."]
+    notes = ["A point is an evaluation, where both are finite."]
     if metric == "gold":
         notes.append("Faint and dashed: the proxy, which is what was trained on.")
     if best_of_n:
@@ -54,9 +59,10 @@ def frontier(groups: Sequence[Group], best_of_n: Sequence[BestOfN] = ()) -> Char
 
 
 def _points(group: Group, metric: str) -> list[tuple[int, float, Estimate]]:
-    """(step, root of the KL, metric) at the evaluations that have both."""
-    kl = dict(distance(group))
-    return [(step, max(kl[step].mean, 0.0) ** 0.5, e) for step, e in group.track(metric) if step in kl]
+    """(step, root of the KL, metric) at the evaluations that have both as finite numbers."""
+    kl = {step: e.mean for step, e in distance(group) if math.isfinite(e.mean)}
+    found = [(step, e) for step, e in group.track(metric) if step in kl and math.isfinite(e.mean)]
+    return [(step, max(kl[step], 0.0) ** 0.5, e) for step, e in found]
 
 
 def _curves(
@@ -65,10 +71,8 @@ def _curves(
     """The curve of a group with its band, and that of its proxy."""
     lines = []
     if points:
-        ends = [(e.low, e.high) for _, _, e in points]
-        told = all(low is not None for low, _ in ends)
-        low, high = zip(*ends, strict=True) if told else (None, None)
         x, y = [x for _, x, _ in points], [e.mean for _, _, e in points]
+        low, high = [e.low for _, _, e in points], [e.high for _, _, e in points]
         lines.append(Line(label, "measured", x, y, low, high, colour=colour))
     if metric == "gold" and (proxy := _points(group, "reward")):
         x, y = [x for _, x, _ in proxy], [e.mean for _, _, e in proxy]
@@ -100,3 +104,37 @@ def _best_of_n(points: Sequence[BestOfN], metric: str) -> list[Line]:
         for named in (kind == "measured",)
         if found
     ]
+
+
+def best_of_n(path: str | Path) -> BestOfN:
+    """(KL in nats at most, mean proxy, mean gold or None, n) of the answers that `prefjax best-of-n --out` kept.
+
+    Raises:
+      DataError: the file is missing or damaged, or holds other rows.
+    """
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    bounds, scores, golds, sizes = [], [], [], []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            bounds.append(_finite(row, "kl_bound"))
+            scores.append(_finite(row, "score"))
+            sizes.append(int(row["n"]))
+            golds += [_finite(row, "gold")] if row.get("gold") is not None else []
+        except (ValueError, TypeError, KeyError) as error:
+            what = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise DataError(f"{path}:{number}: not a row of `prefjax best-of-n --keep=best`: {what}") from None
+    if not bounds:
+        raise DataError(f"{path}: no rows")
+    mean = lambda values: math.fsum(values) / len(values)
+    return mean(bounds), mean(scores), mean(golds) if golds else None, max(sizes)
+
+
+def _finite(row: dict[str, Any], name: str) -> float:
+    value = float(row[name])
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is {value}")
+    return value

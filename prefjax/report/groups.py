@@ -1,19 +1,14 @@
 """Runs that differ in their seeds alone, together; and what tells the groups apart."""
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from scipy import stats
-
 from prefjax.errors import ConfigError
-from prefjax.report.runs import Estimate, Run, but_for_the_seed
+from prefjax.evals.stats import interval
+from prefjax.report.runs import SEED, Estimate, Run, but_for_the_seed
 from prefjax.resolve import is_call, parse
-
-_SEED = re.compile(r"seed[\W_]*\d+")
 
 
 class Group(NamedTuple):
@@ -31,28 +26,30 @@ def over_runs(tracks: Sequence[list[tuple[int, Estimate]]]) -> list[tuple[int, E
     """The mean over runs at the steps that all of them have, with Student's 95 % interval over the runs.
 
     Of runs that measured at different steps only what they share is drawn: else a mean would jump with who is in it.
+    Runs that did not measure it at all are left out; `n` of a mean is how many did.
     """
-    tracks = [track for track in tracks if track]
-    if len(tracks) < 2:
-        return list(tracks[0]) if tracks else []
-    tables = [dict(track) for track in tracks]
-    shared = sorted(set.intersection(*(set(table) for table in tables)))
+    if len(tracks) == 1:
+        return list(tracks[0])
+    tables = [dict(track) for track in tracks if track]
+    shared = sorted(set.intersection(*(set(table) for table in tables))) if tables else []
     return [(step, mean([table[step].mean for table in tables])) for step in shared]
 
 
 def mean(values: Sequence[float]) -> Estimate:
     """The mean of one number a run."""
-    center, n = float(np.mean(values)), len(values)
-    half = float(stats.t.ppf(0.975, n - 1) * stats.sem(values)) if n > 1 else float("nan")
-    return Estimate(center, center - half, center + half, n)
+    return Estimate(*interval(values, range(len(values))), len(values))
 
 
 def group(runs: Sequence[Run]) -> list[Group]:
-    """Groups in the order of their first runs, named by the settings that differ, or by their folders."""
+    """Groups in the order of their first runs, named by the settings that differ, or by their folders.
+
+    Runs that are alike in all, the seed too, are not taken together: the same run again is no second seed.
+    """
     together: list[tuple[dict[str, Any], list[Run]]] = []
     for run in runs:
         setting = but_for_the_seed(run)
-        home = next((members for other, members in together if other == setting and other), None)
+        alike = [members for other, members in together if other == setting and other]
+        home = next((members for members in alike if run.config not in [m.config for m in members]), None)
         home.append(run) if home is not None else together.append((setting, [run]))
     labels = _labels([setting for setting, _ in together], [members for _, members in together])
     return [Group(label, members) for label, (_, members) in zip(labels, together, strict=True)]
@@ -73,7 +70,7 @@ def _labels(settings: Sequence[dict[str, Any]], members: Sequence[list[Run]]) ->
         return labels
     paths = [group[0].path.absolute() for group in members]
     root = Path(os.path.commonpath(paths)) if len(paths) > 1 else paths[0].parent
-    kept = [[part for part in path.relative_to(root).parts if not _SEED.fullmatch(part)] for path in paths]
+    kept = [[part for part in path.relative_to(root).parts if not SEED.fullmatch(part)] for path in paths]
     folders = [str(Path(*parts)) if parts else path.name for parts, path in zip(kept, paths, strict=True)]
     return folders if len(set(folders)) == len(folders) else [str(path) for path in paths]
 

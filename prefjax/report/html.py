@@ -3,7 +3,8 @@
 from html import escape
 from typing import Any
 
-_EMPTY = {"meta", "br", "input", "line", "rect", "path", "circle", "use", "polyline"}
+_VOID = {"meta", "input"}
+_EMPTY = {*_VOID, "line", "rect", "path"}
 
 
 class Html(str):
@@ -37,5 +38,5 @@ def tag(name: str, /, *children: Any, **attributes: Any) -> Html:
         if value is not None
     )
     if name in _EMPTY and not children:
-        return Html(f"<{name}{told}>" if name in ("meta", "br", "input") else f"<{name}{told}/>")
+        return Html(f"<{name}{told}>" if name in _VOID else f"<{name}{told}/>")
     return Html(f"<{name}{told}>{text(*children)}</{name}>")

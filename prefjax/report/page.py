@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefjax.report import foot, sections, table
 from prefjax.report.charts import SHOWN, Chart, signals, training
@@ -17,18 +17,35 @@ from prefjax.report.svg import MARKERS, draw, letters
 from prefjax.report.verdict import Verdict, verdict
 
 
-def page(groups: Sequence[Group], best_of_n: Sequence[BestOfN] = ()) -> str:
+class Content(NamedTuple):
+    """What the page and the picture are drawn from."""
+
+    groups: Sequence[Group]
+    verdicts: list[Verdict]  # of each group
+    signals: list[Chart]
+    training: list[Chart]
+    frontier: Chart | None
+    steps: tuple[float, float] | None  # the range of the steps of all charts, for one axis
+
+
+def content(groups: Sequence[Group], best_of_n: Sequence[BestOfN] = ()) -> Content:
+    """All of one run, or of several, with points of best of n beside the frontier."""
+    charts, more = signals(groups), training(groups)
+    xs = [float(x) for chart in (*charts, *more) for line in chart.lines for x in line.x]
+    steps = (min(0.0, *xs), max(xs)) if xs else None
+    return Content(groups, [verdict(group) for group in groups], charts, more, frontier(groups, best_of_n), steps)
+
+
+def page(found: Content) -> str:
     """The page of one run, or of several."""
     style, script = (resources.files(__package__).joinpath(f"page.{kind}").read_text() for kind in ("css", "js"))
-    charts, more = signals(groups), training(groups)
-    front = frontier(groups, best_of_n)
-    reach = steps([*charts, *more])
+    groups, charts, more = found.groups, found.signals, found.training
     parts = [
-        _header(groups, front),
-        _section("The six signals", _figures(charts, groups, reach), _how(groups, charts)),
-        _section("Reward against distance", _wide(front)) if front else None,
+        _header(found),
+        _section("The six signals", _figures(charts, groups, found.steps), _how(groups, charts)),
+        _section("Reward against distance", _wide(found.frontier)) if found.frontier else None,
         _section("The runs side by side", table.html(groups)) if len(groups) > 1 else None,
-        _section("Training", _grid(more, reach)) if more else None,
+        _section("Training", _grid(more, found.steps)) if more else None,
         _section("Slices", [sections.slices_of(group, len(groups) > 1) for group in groups]),
         _section("Before and after", sections.examples(groups)),
         _section("The pairs", sections.audits(groups)),
@@ -74,12 +91,6 @@ def _values(chart: Chart) -> list[dict[str, Any]]:
     ]
 
 
-def steps(charts: Sequence[Chart]) -> tuple[float, float] | None:
-    """The range of steps of all charts, for one axis."""
-    xs = [float(x) for chart in charts for line in chart.lines for x in line.x]
-    return (min(0.0, *xs), max(xs)) if xs else None
-
-
 def _section(heading: str, *parts: Any) -> Html:
     return tag("section", tag("h2", heading), *parts)
 
@@ -89,9 +100,10 @@ def _state(found: Verdict) -> Html:
     return tag("span", sign, class_=f"state {found.state}")
 
 
-def _header(groups: Sequence[Group], front: Chart | None) -> Html:
+def _header(content: Content) -> Html:
     """The verdict, and what it is about. Of several settings one line each."""
-    runs, found = [run for group in groups for run in group.runs], [verdict(group) for group in groups]
+    groups, found, front = content.groups, content.verdicts, content.frontier
+    runs = [run for group in groups for run in group.runs]
     seeds = lambda group: f" ({len(group.runs)} seeds)" if len(group.runs) > 1 else ""
     endings = [
         tag("p", tag("strong", f"{run.path.name} {run.status}: "), run.message, class_="why")
@@ -199,9 +211,10 @@ def _how(groups: Sequence[Group], charts: Sequence[Chart]) -> Html:
         words.append("Dashed: the proxy, and refusals of unsafe prompts.")
     words.append("Grey: the reference, which is the first evaluation. ▲ an alarm.")
     if len(groups) == 1:
-        words.append("On the axis ticks are checkpoints that are kept, thick ones skipped steps; dotted: a resume.")
+        words.append("On the axis ticks are checkpoints that are kept; dotted: a resume.")
     if len(groups) > SHOWN:
-        words.append(f"The first {SHOWN} of {len(groups)} settings are drawn; the table has all of them.")
+        all_ = "the table and the chart of reward against distance have all of them"
+        words.append(f"The first {SHOWN} of {len(groups)} settings are drawn over steps; {all_}.")
     if any(not (run.path / "eval").is_dir() and run.evaluations for run in runs):
         words.append("Some runs have no eval/ folder: their means are drawn without intervals.")
     return tag("p", " ".join(words), class_="note")

@@ -95,9 +95,7 @@ def _limits(plot: Any, chart: Chart, y: tuple[float, float]) -> None:
         elif kind == "resume":
             plot.axvline(x, color=SOFT, linewidth=0.8, linestyle=":")
         else:
-            plot.plot(
-                [x, x], [0, 0.03], transform=plot.get_xaxis_transform(), color=ALARM if kind == "skipped" else SOFT
-            )
+            plot.plot([x, x], [0, 0.03], transform=plot.get_xaxis_transform(), color=SOFT)
 
 
 def _line(plot: Any, line: Line) -> None:

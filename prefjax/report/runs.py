@@ -1,7 +1,6 @@
 """A workdir as the page and the gate read it: files alone, no model."""
 
 import json
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +11,8 @@ from prefjax.errors import ConfigError, DataError
 from prefjax.report.thin import Curve, thin
 
 TRAIN = ("loss", "score", "kl", "length", "entropy", "rewards/accuracy", "grad_norm")  # what is drawn of training
-SKIPPED = "skipped"  # steps of an interval that were left out
 MARKS = ("config.json", "run.json", "metrics.jsonl", "FAILED.json", "INTERRUPTED.json")  # a workdir has one of them
-_SEED = re.compile(r"(seed\s*[=_/-]?\s*)\d+")  # in call strings and paths: "pairs(seed=3)", "runs/seed3/sft"
+SEED = re.compile(r"(seed\s*[=_/-]?\s*)\d+")  # in call strings and paths: "pairs(seed=3)", "runs/seed3/sft"
 
 
 class Estimate(NamedTuple):
@@ -36,35 +34,49 @@ class Run(NamedTuple):
     message: str  # how it ended
     stopped: str | None  # the alarm that ended it
     last: int  # the newest step in the record
+    end: int | None  # the step of the state it ended with; a run that was rolled back has evaluations beyond
     curves: dict[str, Curve]  # of training
-    evaluations: list[dict[str, Any]]  # {"step", "evals": {eval: {metric: {"mean", "low", "high", "n", "slices"}}}}
-    samples: dict[str, dict[int, list[dict[str, Any]]]]  # eval -> its first and last step -> rows
+    evaluations: list[dict[str, Any]]  # {"step", "evals": {eval: {metric: {"mean", ...}}}, "calls": {eval: call}}
+    samples: dict[str, dict[int, list[dict[str, Any]]]]  # eval -> its first and last step, up to the end -> rows
     alarms: list[dict[str, Any]]
     audit: dict[str, Any] | None
     checkpoints: list[int]
     resumes: list[int]  # steps after which a process began
-    skipped: list[int]
     seconds: float  # of the clock, in the processes whose record was kept
 
+    @property
+    def kept(self) -> "Run":
+        """The run without the evaluations that it abandoned when it was rolled back."""
+        if self.end is None:
+            return self
+        return self._replace(evaluations=[entry for entry in self.evaluations if entry["step"] <= self.end])
+
+    def home(self, metric: str) -> str | None:
+        """The evaluation that reports a metric: the first that does at the end."""
+        homes = (
+            name for entry in reversed(self.evaluations) for name, told in entry["evals"].items() if metric in told
+        )
+        return next(homes, None)
+
     def track(self, metric: str) -> list[tuple[int, Estimate]]:
-        """A metric at each evaluation that has it, always of the same one: the first that has it at the end."""
-        home = next((name for entry in reversed(self.evaluations) if (name := home_of(entry, metric))), None)
+        """A metric at each evaluation that has it, always of the same home."""
+        home = self.home(metric)
         found = ((entry["step"], entry["evals"].get(home, {}).get(metric)) for entry in self.evaluations)
         return [(step, estimate(value)) for step, value in found if value and value.get("mean") is not None]
 
-    def slices(self, metric: str) -> dict[str, Estimate]:
-        """A metric at the last evaluation that has it, by slice."""
-        for entry in reversed(self.evaluations):
-            if home := home_of(entry, metric):
-                return {name: estimate(value) for name, value in entry["evals"][home][metric].get("slices", {}).items()}
-        return {}
+    def at(self, step: int, metric: str) -> tuple[Estimate | None, dict[str, Estimate]]:
+        """A metric at the evaluation of a step, in whole and by slice."""
+        home = self.home(metric)
+        told = next(
+            (entry["evals"].get(home, {}).get(metric) for entry in self.evaluations if entry["step"] == step), None
+        )
+        if not told or told.get("mean") is None:
+            return None, {}
+        return estimate(told), {name: estimate(value) for name, value in told.get("slices", {}).items()}
 
-    def rows(self, metric: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """The samples that carry a metric, at the first and at the last step that has them."""
-        for by_step in self.samples.values():
-            if any(row.get(metric) is not None for rows in by_step.values() for row in rows):
-                return by_step[min(by_step)], by_step[max(by_step)]
-        return [], []
+    def rows(self, step: int, metric: str) -> list[dict[str, Any]]:
+        """The samples of a metric's home at a step, the first or the last."""
+        return self.samples.get(str(self.home(metric)), {}).get(step, [])
 
 
 def read(path: str | Path, bins: int = 400) -> Run:
@@ -84,25 +96,28 @@ def read(path: str | Path, bins: int = 400) -> Run:
         raise ConfigError(f"{path} is no workdir: {what}; give the folder that `prefjax train --workdir` wrote")
     columns, means, last = _metrics(path / "metrics.jsonl")
     status, message, stopped = _end(path)
-    elapsed = [(row["step"], row["elapsed"]) for row in _lines(path / "timing.jsonl") if "elapsed" in row]
-    again = [at for at in range(1, len(elapsed)) if elapsed[at][1] < elapsed[at - 1][1]]
+    clock = [row for row in _lines(path / "timing.jsonl") if "elapsed" in row]
+    again = [at for at, row in enumerate(clock) if row.get("resumed")]
+    config, end = flatten(_json(path / "config.json") or {}), _step_of_end(path)
     return Run(
         path=path,
-        config=flatten(_json(path / "config.json") or {}),
+        config=config,
         facts=_json(path / "run.json") or {},
         status=status,
         message=message,
         stopped=stopped,
         last=last,
+        end=end,
         curves={name: thin(*columns[name], bins=bins) for name in TRAIN if columns[name][0]},
-        evaluations=_evaluations(path, means),
-        samples=_samples(path / "samples.jsonl"),
+        evaluations=_evaluations(
+            path, means, {name[6:]: call for name, call in config.items() if name[:6] == "evals."}
+        ),
+        samples=_samples(path / "samples.jsonl", end),
         alarms=list(_lines(path / "alarms.jsonl")),
         audit=_json(path / "audit.json"),
         checkpoints=sorted(int(p.name) for p in (path / "checkpoints").glob("*") if p.name.isdigit()),
-        resumes=[elapsed[at - 1][0] for at in again],
-        skipped=[step for step, count in zip(*columns[SKIPPED], strict=True) if count],
-        seconds=sum(elapsed[at - 1][1] for at in [*again, len(elapsed)] if elapsed),
+        resumes=[clock[at]["step"] for at in again],
+        seconds=sum(clock[at - 1]["elapsed"] for at in [*again, len(clock)] if at),
     )
 
 
@@ -111,16 +126,11 @@ def estimate(value: dict[str, Any]) -> Estimate:
     return Estimate(value["mean"], value.get("low"), value.get("high"), value.get("n"))
 
 
-def home_of(entry: dict[str, Any], metric: str) -> str | None:
-    """The evaluation of a step that reports a metric."""
-    return next((name for name, summary in entry["evals"].items() if metric in summary), None)
-
-
 def but_for_the_seed(run: Run) -> dict[str, Any]:
     """The settings of a run, alike for runs that differ in their seeds alone."""
     left_out = ("seed", "cache", "wandb", "tensorboard", "keep")
     return {
-        name: _SEED.sub(r"\1*", value) if isinstance(value, str) else value
+        name: SEED.sub(r"\1*", value) if isinstance(value, str) else value
         for name, value in run.config.items()
         if name not in left_out
     }
@@ -128,7 +138,7 @@ def but_for_the_seed(run: Run) -> dict[str, Any]:
 
 def _metrics(path: Path) -> tuple[dict[str, tuple[list[int], list[float]]], list[dict[str, Any]], int]:
     """What is drawn of training, as (steps, values); the means of evaluations, a row of metrics each; the last step."""
-    columns: dict[str, tuple[list[int], list[float]]] = {name: ([], []) for name in (*TRAIN, SKIPPED)}
+    columns: dict[str, tuple[list[int], list[float]]] = {name: ([], []) for name in TRAIN}
     keys = [(f"train/{name}", *lists) for name, lists in columns.items()]
     means, last = [], 0
     for row in _lines(path):
@@ -139,37 +149,56 @@ def _metrics(path: Path) -> tuple[dict[str, tuple[list[int], list[float]]], list
             continue
         for key, steps, values in keys:
             value = row.get(key)
+            if key == "train/entropy" and value is not None:  # it is logged in nats a sequence, and evaluated a token
+                value = value / row["train/length"] if row.get("train/length") else None
             if value is not None:
                 steps.append(step)
                 values.append(value)
     return columns, means, last
 
 
-def _evaluations(path: Path, means: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The files of eval/; without them the means of metrics.jsonl, which have no intervals."""
+def _evaluations(path: Path, means: list[dict[str, Any]], calls: dict[str, str]) -> list[dict[str, Any]]:
+    """The files of eval/; without them the means of metrics.jsonl, which have no intervals.
+
+    Args:
+      path: the workdir.
+      means: rows of metrics.jsonl.
+      calls: of the config; the file of an evaluation has those that `prefjax eval` was given.
+    """
     steps = sorted(int(file.stem) for file in (path / "eval").glob("*.json") if file.stem.isdigit())
     found = [_json(path / "eval" / f"{step}.json") or {} for step in steps]
     if found:
-        return [{"step": step, "evals": entry.get("evals", {})} for step, entry in zip(steps, found, strict=True)]
+        told = zip(steps, found, strict=True)
+        return [{"step": at, "evals": e.get("evals", {}), "calls": calls | e.get("calls", {})} for at, e in told]
     entries: dict[int, dict[str, Any]] = {}
     for row in means:
         for key, value in row.items():
             if key.startswith("eval/") and key.count("/") > 1:
                 _, name, metric = key.split("/", 2)
-                entry = entries.setdefault(row["step"], {"step": row["step"], "evals": {}})
+                entry = entries.setdefault(row["step"], {"step": row["step"], "evals": {}, "calls": calls})
                 entry["evals"].setdefault(name, {})[metric] = {"mean": value}
     return [entries[step] for step in sorted(entries)]
 
 
-def _samples(path: Path) -> dict[str, dict[int, list[dict[str, Any]]]]:
-    """The rows of each evaluation at its first and its last step; those between are let go as they are read."""
+def _samples(path: Path, end: int | None) -> dict[str, dict[int, list[dict[str, Any]]]]:
+    """The rows of each evaluation at its least and its greatest step up to the end.
+
+    Steps are in whatever order they were written; those between are let go as they are read.
+    """
     found: dict[str, dict[int, list[dict[str, Any]]]] = {}
     for row in _lines(path):
-        by_step = found.setdefault(str(row.get("eval", "samples")), {})
-        if row["step"] not in by_step and len(by_step) == 2:
-            del by_step[max(by_step)]
-        by_step.setdefault(row["step"], []).append(row)
+        by_step, step = found.setdefault(str(row.get("eval", "samples")), {}), row["step"]
+        if (end is not None and step > end) or (len(by_step) == 2 and min(by_step) < step < max(by_step)):
+            continue
+        if step not in by_step and len(by_step) == 2:
+            del by_step[min(by_step) if step < min(by_step) else max(by_step)]
+        by_step.setdefault(step, []).append(row)
     return found
+
+
+def _step_of_end(path: Path) -> int | None:
+    """The step of the state that a run ended with, as DONE has it."""
+    return (_json(path / "DONE") or {}).get("step")
 
 
 def _end(path: Path) -> tuple[str, str, str | None]:
@@ -212,30 +241,3 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                 what = f"no {error}" if isinstance(error, KeyError) else str(error)
                 raise DataError(f"{path}:{number}: not a row of a record: {what}") from None
             yield row
-
-
-def best_of_n(path: str | Path) -> tuple[float, float, float | None, int]:
-    """(KL in nats at most, mean proxy, mean gold or None, n) of the answers that `prefjax best-of-n --out` kept.
-
-    Raises:
-      DataError: the file is missing or damaged, or holds other rows.
-    """
-    try:
-        lines = Path(path).read_text().splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    bounds, scores, golds, sizes = [], [], [], []
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            bounds.append(float(row["kl_bound"]))
-            scores.append(float(row["score"]))
-            sizes.append(int(row["n"]))
-        except (ValueError, TypeError, KeyError) as error:
-            what = f"no {error}" if isinstance(error, KeyError) else str(error)
-            raise DataError(f"{path}:{number}: not a row of `prefjax best-of-n --keep=best`: {what}") from None
-        golds += [float(row["gold"])] if row.get("gold") is not None else []
-    if not bounds:
-        raise DataError(f"{path}: no rows")
-    mean = lambda values: math.fsum(values) / len(values)
-    return mean(bounds), mean(scores), mean(golds) if golds else None, max(sizes)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from prefjax.audit import sections
 from prefjax.report import slices, table, texts
+from prefjax.report.changes import FEW
 from prefjax.report.groups import Group
 from prefjax.report.html import Html, tag, text
 from prefjax.report.metrics import known, moved, moved_between, told, with_interval
@@ -35,7 +36,7 @@ def slices_of(group: Group, several: bool) -> Html:
     head = ["slice", "n", *(known(name).words for name in shown), about, "p, Holm"]
     caption = (
         "At the last evaluation, the worst change first; p-values are Holm's over the slices. "
-        "Grey: fewer than 30 rows, of which nothing is concluded."
+        f"Grey: fewer than {FEW} prompts, of which nothing is concluded."
     )
     return text(heading, table.grid(head, cells, caption, ["few" if row.few else None for row in rows]))
 
@@ -53,6 +54,7 @@ def examples(groups: Sequence[Group]) -> Html:
         else "Prompts at random, the same every time: no metric ranks them. "
     )
     how += "Struck out: words of before alone; underlined: new ones."
+    how += f" Before is the first evaluation of {groups[0].label}." if len(groups) > 1 else ""
     return text(tag("p", how, class_="note"), tag("div", [_example(example) for example in found], class_="examples"))
 
 

@@ -1,11 +1,13 @@
 """The metrics by slice, the worst change first."""
 
+import math
 from typing import NamedTuple
 
 from prefjax.evals.stats import holm
-from prefjax.report.changes import FEW, Change, from_bound, of_slice, paired, unpaired
+from prefjax.report.changes import FEW, Change, between, from_bound, prompts
 from prefjax.report.metrics import TASTE
-from prefjax.report.runs import Estimate, Run, estimate
+from prefjax.report.runs import Estimate, Run
+from prefjax.report.sides import Side
 
 COLUMNS = ("win_rate", "gold", "reward", "length", "benign_refusal", "unsafe_refusal", "factuality")
 
@@ -14,54 +16,47 @@ class Slice(NamedTuple):
     """A row of the table."""
 
     name: str
-    n: int  # rows of the metric of the change, or the most of any
+    n: int  # prompts: of the metric of the change, or the most of any
     values: dict[str, Estimate]  # metric -> at the last evaluation
-    change: Change | None  # of `metric`, since the first evaluation; of a win rate, from one half
-    p: float | None  # adjusted over the slices with enough rows
-    few: bool  # fewer rows than anything is concluded from
+    change: Change | None  # of `taste`, since it was first measured; of a win rate, from one half
+    p: float | None  # adjusted over the slices with enough prompts
+    few: bool  # fewer prompts than anything is concluded from
 
 
 def taste(run: Run) -> str | None:
     """What the change of a slice is a change of: gold, else the win rate, else the proxy."""
-    return next((name for name in TASTE if run.slices(name)), None)
+    last = run.kept.evaluations[-1:]
+    return next((name for name in TASTE for entry in last if run.kept.at(entry["step"], name)[1]), None)
 
 
 def slices(run: Run) -> list[Slice]:
-    """Every slice that an evaluation reports."""
-    metric = taste(run)
-    columns = {name: run.slices(name) for name in COLUMNS}
-    names = sorted({name for column in columns.values() for name in column})
+    """Every slice that the last evaluation of the state a run ended with reports."""
+    run = run.kept
+    if not run.evaluations:
+        return []
+    metric, last = taste(run), Side(run, run.evaluations[-1]["step"])
+    columns = {name: run.at(last.step, name)[1] for name in COLUMNS}
     rows = []
-    for name in names:
+    for name in sorted({name for column in columns.values() for name in column}):
         values = {metric: column[name] for metric, column in columns.items() if name in column}
-        change = _change(run, metric, name) if metric else None
-        n = max((value.n or 0 for value in values.values()), default=0)
+        change = _change(last, metric, name) if metric else None
+        counts = {m: prompts(value, last.rows(m, name), m) for m, value in values.items()}
+        n = counts[metric] if metric in counts else max(counts.values())
         rows.append(Slice(name, n, values, change, None, n < FEW))
-    tested = [row for row in rows if row.change and not row.few]
-    adjusted = dict(
-        zip((row.name for row in tested), holm([row.change.p for row in tested if row.change]), strict=True)
-    )
+    tested = {row.name: row.change for row in rows if row.change and not row.few}
+    adjusted = dict(zip(tested, holm([change.p for change in tested.values()]), strict=True))
     rows = [row._replace(p=adjusted.get(row.name)) for row in rows]
     return sorted(rows, key=lambda row: (row.change is None, row.change.mean if row.change else 0.0))
 
 
-def _change(run: Run, metric: str, name: str) -> Change | None:
-    if metric == "win_rate":
-        return from_bound(run.slices(metric)[name], 0.5) if name in run.slices(metric) else None
-    before, after = run.rows(metric)
-    if before is not after:
-        found = paired(of_slice(before, name), of_slice(after, name), metric)
-        if found:
-            return found
-    ends = [e for e in run.evaluations if any(name in s.get(metric, {}).get("slices", {}) for s in e["evals"].values())]
-    if len(ends) < 2:
+def _change(last: Side, metric: str, name: str) -> Change | None:
+    new = last.value(metric, name)
+    if new is None:
         return None
-    first, last = (
-        next(
-            estimate(s[metric]["slices"][name])
-            for s in e["evals"].values()
-            if name in s.get(metric, {}).get("slices", {})
-        )
-        for e in (ends[0], ends[-1])
-    )
-    return unpaired(first, last)
+    if metric == "win_rate":
+        return from_bound(new, 0.5, prompts(new, last.rows(metric, name), metric))
+    first = Side(last.run, last.run.track(metric)[0][0])
+    old = first.value(metric, name)
+    if old is None or first.step == last.step or not math.isfinite(new.mean - old.mean):
+        return None
+    return between(old, new, first.rows(metric, name), last.rows(metric, name), metric)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from prefjax.report.axes import Axes, axes, short, spread
+from prefjax.report.axes import LETTER, Frame, axes, short, spread
 from prefjax.report.charts import Chart, Line
 from prefjax.report.html import Html, tag, text
 from prefjax.report.metrics import number
@@ -15,26 +15,6 @@ MARKERS = (  # of a radius of about 3; the number of a colour is that of its mar
     "M0-3.6V3.6M-3.6 0H3.6", "M-3.6-1.4h7.2v2.8h-7.2Z",
 )  # fmt: skip
 STAR = "M0-7L1.9-2.2L7-2.2L2.9 1L4.4 6L0 3L-4.4 6L-2.9 1L-7-2.2L-1.9-2.2Z"
-LEFT, TOP, BOTTOM, LETTER = 40, 26, 32, 6.1  # margins, and the width of a letter at the size of labels
-
-
-class Frame:
-    """Where numbers of a chart lie on its canvas."""
-
-    def __init__(self, ranges: Axes, size: tuple[int, int], letters: int):
-        self.width, self.height = size
-        self.left, self.right = LEFT, self.width - max(14, min(130, int(LETTER * letters) + 12))
-        self.top, self.bottom = TOP, self.height - BOTTOM
-        self.ranges = ranges
-
-    def x(self, value: float) -> float:
-        low, high = self.ranges.x
-        return round(self.left + (value - low) / (high - low) * (self.right - self.left), 1)
-
-    def y(self, value: float) -> float:
-        low, high = self.ranges.y
-        share = min(max((value - low) / (high - low), -0.02), 1.02)
-        return round(self.bottom - share * (self.bottom - self.top), 1)
 
 
 def letters(chart: Chart) -> int:

@@ -8,30 +8,37 @@ from prefjax.report.charts import track_of
 from prefjax.report.groups import Group
 from prefjax.report.html import Html, tag, text
 from prefjax.report.metrics import known, with_interval
-from prefjax.report.runs import Estimate
-from prefjax.report.verdict import distance
 
 COLUMNS = ("gold", "win_rate", "win_rate_lc", "reward", "kl", "length_ratio", "benign_refusal", "unsafe_refusal",
            "factuality", "skill")  # fmt: skip
-CAPTION = "At the last evaluation, with 95 % intervals: over the seeds where there are several, else over prompts."
+CAPTION = (
+    "At the last evaluation of what a run ended with, with 95 % intervals: over the seeds where there are several, "
+    "else over prompts. Where seeds lack a metric, or stopped before others, it says of how many and of which step."
+)
 
 
 def cells(groups: Sequence[Group]) -> tuple[list[str], list[list[str]]]:
     """Headings and rows; a metric that no group has is left out."""
-    tracks = {name: [last(group, name) for group in groups] for name in COLUMNS}
-    shown = [name for name, found in tracks.items() if any(found)]
+    columns = {name: [cell(group, name) for group in groups] for name in COLUMNS}
+    shown = {name: found for name, found in columns.items() if any(found)}
     rows = []
     for at, group in enumerate(groups):
-        values = [with_interval(name, e) if (e := tracks[name][at]) else "–" for name in shown]
-        rows.append([group.label, str(len(group.runs)), *values])
+        rows.append([group.label, str(len(group.runs)), *(found[at] or "–" for found in shown.values())])
     units = {"kl": "KL, nats"}
     return ["run", "seeds", *(units.get(name, known(name).words) for name in shown)], rows
 
 
-def last(group: Group, name: str) -> Estimate | None:
-    """A metric at its last evaluation; the KL is the exact one where there is one."""
-    track = distance(group) if name == "kl" else track_of(group, name)
-    return track[-1][1] if track else None
+def cell(group: Group, name: str) -> str | None:
+    """A metric at its last evaluation, and of which seeds and which step that is, where others are further."""
+    runs = [run.kept for run in group.runs]
+    track = track_of(Group(group.label, runs), name)
+    if not track:
+        return None
+    step, found = track[-1]
+    of = f"{found.n} of {len(runs)} seeds" if len(runs) > 1 and found.n != len(runs) else None
+    early = step < max(entry["step"] for run in runs for entry in run.evaluations)
+    beside = ", ".join(filter(None, [of, f"step {step}" if early else None]))
+    return with_interval(name, found) + (f" ({beside})" if beside else "")
 
 
 def markdown(groups: Sequence[Group]) -> str:

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 from prefjax.report.groups import Group
 from prefjax.report.html import Html, tag, text
 from prefjax.report.metrics import TASTE
+from prefjax.report.runs import Run
 
 EACH = 4  # prompts of a kind
 LONGEST = 4000  # characters of a text that are shown
+Rows = list[dict[str, Any]]
 _WORDS = re.compile(r"\s+|[^\s]+")
 
 
@@ -69,27 +71,25 @@ def examples(groups: Sequence[Group]) -> list[Example]:
 
 
 def _tables(groups: Sequence[Group]) -> tuple[str | None, list[dict[Any, dict[str, Any]]]]:
-    """The metric that prompts are ranked by; prompt -> first answer, before, and after of every group."""
+    """The metric that prompts are ranked by; prompt -> first answer, before of the first group, and after of every."""
     for metric in (*TASTE, None):
-        pairs = []
-        for group in groups:
-            run = group.runs[0]
-            found = (
-                run.rows(metric)
-                if metric
-                else next(((s[min(s)], s[max(s)]) for s in run.samples.values() if len(s) > 1), ([], []))
-            )
-            pairs.append(found)
-        if all(before and before is not after and _texts(before) for before, after in pairs):
+        pairs = [_ends(group.runs[0], metric) for group in groups]
+        if all(_texts(before) for before, _ in pairs):
             return metric, [_first(pairs[0][0]), *(_first(after) for _, after in pairs)]
     return None, []
 
 
-def _texts(rows: list[dict[str, Any]]) -> bool:
+def _ends(run: Run, metric: str | None) -> tuple[Rows, Rows]:
+    """The first and the last samples of a metric's home, or of any evaluation; nothing where they are not two."""
+    homes = run.samples.values() if metric is None else [run.samples.get(str(run.home(metric)), {})]
+    return next(((by_step[min(by_step)], by_step[max(by_step)]) for by_step in homes if len(by_step) > 1), ([], []))
+
+
+def _texts(rows: Rows) -> bool:
     return any(row.get("response") is not None for row in rows)
 
 
-def _first(rows: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+def _first(rows: Rows) -> dict[Any, dict[str, Any]]:
     return {
         (row.get("record"), told(row.get("prompt", ""))): row
         for row in reversed(rows)

@@ -1,11 +1,16 @@
 """What became of a run, in a sentence: a function of its summaries, its budget and its alarms."""
 
+import math
 from typing import Any, NamedTuple
 
 from prefjax.report.groups import Group, over_runs
-from prefjax.report.metrics import moved, number, signed, with_interval
-from prefjax.report.runs import Estimate, Run, home_of
+from prefjax.report.metrics import known, moved, number, signed, with_interval
+from prefjax.report.runs import Estimate, Run
+from prefjax.report.sides import Side
 from prefjax.resolve import is_call, parse
+
+LIMITS = ("kl", "length_ratio", "benign_refusal", "unsafe_refusal", "factuality", "missing_eos", "entropy")
+_POINTS = ("benign_refusal", "factuality")
 
 
 class Verdict(NamedTuple):
@@ -26,7 +31,7 @@ def verdict(group: Group) -> Verdict:
     """The state of a run, or of runs that differ in their seeds, after the last evaluation.
 
     It is ALARM if an alarm stands, else ok; unknown if a run was not evaluated before and after, has no drift
-    budget, or failed.
+    budget, or failed, or if what the sentence tells is not finite.
     """
     clauses = [clause for clause in (_taste(group), _kl(group), _length(group), *_points(group)) if clause]
     clauses = [clauses[0][:1].upper() + clauses[0][1:], *clauses[1:]] if clauses else []
@@ -39,8 +44,10 @@ def verdict(group: Group) -> Verdict:
     if any(len(run.evaluations) < 2 for run in runs):
         none = not all(run.evaluations for run in runs)
         return Verdict("unknown", clauses, "no evaluation" if none else "one evaluation: nothing to compare")
-    if not all(any(name.startswith("budget.") for name in run.config) for run in runs):
+    if not all(any(budget(run, name) for name in LIMITS) for run in runs):
         return Verdict("unknown", clauses, "no drift budget was set")
+    if wrong := [words for words, track in _told(group).items() if track and not math.isfinite(track[-1][1].mean)]:
+        return Verdict("unknown", clauses, f"{', '.join(wrong)} at the last evaluation: not finite")
     late = next((run.status for run in runs if run.status != "done"), None)
     notes = [f"so far: {late}"] if late else []
     return Verdict("ok", clauses, "; ".join(notes + ([f"past alarms: {past}"] if past else [])))
@@ -69,7 +76,8 @@ def raised(group: Group) -> tuple[str, str]:
 
 def budget(run: Run, name: str) -> Any:
     """A limit of the run's drift budget; None where it has none, or it is off."""
-    return run.config.get(f"budget.{name}") or None
+    limit = run.config.get(f"budget.{name}")
+    return limit if (any(limit) if isinstance(limit, list | tuple) else limit) else None
 
 
 def distance(group: Group) -> list[tuple[int, Estimate]]:
@@ -92,24 +100,27 @@ def _ratio(run: Run) -> list[tuple[int, Estimate]]:
     return [(step, Estimate(e.mean / first, over(e.low), over(e.high), e.n)) for step, e in length]
 
 
+def _told(group: Group) -> dict[str, list[tuple[int, Estimate]]]:
+    """What the sentence tells: words -> the metric over steps."""
+    taste = next((name for name in ("win_rate", "gold", "reward") if group.track(name)), "reward")
+    points = {known(name).words: group.track(name) for name in _POINTS}
+    return {known(taste).words: group.track(taste), "KL": distance(group), "length": lengths(group)} | points
+
+
 def _taste(group: Group) -> str | None:
     if won := group.track("win_rate"):
         return f"{'gold ' if _judged_by_gold(group.runs[0]) else ''}win rate {with_interval('win_rate', won[-1][1])}"
-    for name, words, beside in (
-        ("gold", "gold reward", ""),
-        ("reward", "proxy reward", "; no gold or win rate measured"),
-    ):
+    for name, beside in (("gold", ""), ("reward", "; no gold or win rate measured")):
         if found := group.track(name):
             moves = moved(name, found[-1][1].mean - found[0][1].mean)
             change = f", {moves} since the start" if len(found) > 1 else ""
-            return f"{words} {with_interval(name, found[-1][1])}{change}{beside}"
+            return f"{known(name).words} {with_interval(name, found[-1][1])}{change}{beside}"
     return None
 
 
 def _judged_by_gold(run: Run) -> bool:
     """Whether the judge of the win rate is a gold reward, not a model or people."""
-    home = next((name for entry in reversed(run.evaluations) if (name := home_of(entry, "win_rate"))), None)
-    text = str(run.config.get(f"evals.{home}", ""))
+    text = Side(run, run.track("win_rate")[-1][0]).call("win_rate") if run.track("win_rate") else ""
     return is_call(text) and str(parse(text)[1].get("judge", "")).startswith("gold")
 
 
@@ -130,10 +141,8 @@ def _length(group: Group) -> str | None:
 
 def _points(group: Group) -> list[str]:
     """What has changed since the start, in points."""
-    tracks = {name: group.track(name) for name in ("benign_refusal", "factuality")}
-    words = {"benign_refusal": "benign refusals", "factuality": "factuality"}
     return [
-        f"{words[name]} {moved(name, track[-1][1].mean - track[0][1].mean)}"
-        for name, track in tracks.items()
-        if len(track) > 1
+        f"{known(name).words} {moved(name, track[-1][1].mean - track[0][1].mean)}"
+        for name in _POINTS
+        if len(track := group.track(name)) > 1
     ]

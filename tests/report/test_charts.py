@@ -31,7 +31,7 @@ def test_six_signals_of_one_run(one):
     assert charts["kl"].zones == [(10.0, float("inf"), "over")]
     assert charts["length"].zones == [(0.85, 1.25, "allowed")]
     assert charts["win"].levels == [(0.5, "50 %", "half")]
-    assert [(x, kind) for x, _, kind in charts["kl"].walls] == [(200, "checkpoint"), (105, "resume")]
+    assert [(x, kind) for x, _, kind in charts["kl"].walls] == [(200, "checkpoint"), (100, "resume")]
     assert [chart.key for chart in training([one])] == ["loss", "entropy", "gradient"]
 
 

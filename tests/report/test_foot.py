@@ -19,7 +19,7 @@ def test_the_facts_under_the_verdict(one):
     found = dict(facts([one]))
     run = one.runs[0]
     assert found["state"] == "done" and found["steps"] == "200 of 200" and found["seed"] == "0"
-    assert found["commit"] == "2e18dce0aa" and found["device-hours"] == "0.023 of cpu"
+    assert found["commit"] == "2e18dce0aa" and found["device-hours"] == "0.022 of cpu"
     read_, written = 5600 / 378 * 32 * 200, run.curves["length"].mean.mean() * 32 * 200
     assert tokens(run) == pytest.approx(read_ + written)
     assert tokens(run._replace(facts={})) == 0

@@ -1,8 +1,11 @@
 """Reward against distance."""
 
+import json
+
 import pytest
 
-from prefjax.report.frontier import frontier
+from prefjax.errors import DataError
+from prefjax.report.frontier import best_of_n, frontier
 from prefjax.report.groups import group
 from prefjax.report.runs import read
 from tests.workdirs import write
@@ -59,3 +62,18 @@ def test_best_of_n_stands_at_its_bound(groups):
 
 def test_two_points_are_no_frontier(tmp_path):
     assert frontier(group([read(write(tmp_path / "run", every=200))])) is None
+
+
+def test_a_record_of_best_of_n(tmp_path):
+    path = tmp_path / "best.jsonl"
+    rows = [{"kl_bound": 1.8, "score": s, "gold": g, "n": 16} for s, g in ((1.0, 2.0), (3.0, 5.0))]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert best_of_n(path) == (1.8, 2.0, 3.5, 16)
+    path.write_text('{"score": 1}\n')
+    with pytest.raises(DataError, match=r"best.jsonl:1: not a row of `prefjax best-of-n --keep=best`: no 'kl_bound'"):
+        best_of_n(path)
+    path.write_text('{"kl_bound": 1.8, "score": NaN, "n": 16}\n')
+    with pytest.raises(DataError, match=r"best.jsonl:1: .*: score is nan"):
+        best_of_n(path)
+    with pytest.raises(DataError, match="No such file"):
+        best_of_n(tmp_path / "none.jsonl")

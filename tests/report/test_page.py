@@ -11,14 +11,14 @@ import pytest
 
 from prefjax.cli import main
 from prefjax.report import read, save
-from prefjax.report.page import page
+from prefjax.report.page import content, page
 from tests.workdirs import alarm, write
 
 NASTY = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'> & \"'"
 
 
 def test_nothing_is_asked_of_anybody_and_nothing_runs_but_the_page_s_own(one):
-    made = page([one])
+    made = page(content([one]))
     (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', made)
     assert policy.startswith("default-src &#x27;none&#x27;") and "unsafe" not in policy
     for name in ("style", "script"):
@@ -30,7 +30,7 @@ def test_nothing_is_asked_of_anybody_and_nothing_runs_but_the_page_s_own(one):
 
 
 def test_a_page_of_a_run_has_its_seven_parts(one):
-    headings = re.findall(r"<h2>(.*?)</h2>", page([one]))
+    headings = re.findall(r"<h2>(.*?)</h2>", page(content([one])))
     wanted = [
         "The six signals",
         "Reward against distance",
@@ -57,10 +57,10 @@ def test_a_page_of_a_run_has_its_seven_parts(one):
     ],
 )
 def test_a_workdir_in_part_is_a_page_that_says_what_is_missing(files, tmp_path):
-    for name, content in files.items():
-        (tmp_path / name).write_text(content)
+    for name, written in files.items():
+        (tmp_path / name).write_text(written)
     groups = read([tmp_path])
-    made = page(groups)
+    made = page(content(groups))
     assert "Not measured: it takes" in made and "<b>" not in made
     assert ("Training" in made) == ('"train/loss"' in files.get("metrics.jsonl", ""))
     assert len(save(groups, tmp_path / "out")) == 2
@@ -119,7 +119,7 @@ def test_the_audit_is_told_as_on_the_terminal(run, tmp_path, capsys):
     pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["audit", str(pairs), f"--out={run.path / 'audit.json'}"]) == 0
     terminal = " ".join(capsys.readouterr().out.split())
-    made = page(read([run.path]))
+    made = page(content(read([run.path])))
     part = unescape(re.sub(r"<[^>]+>", " ", made.split("<h2>The pairs</h2>")[1].split("<h2>")[0]))
     words = [word.strip() for word in re.split(r"▲|\n|(?<=\.) ", part) if len(word.split()) > 4]
     assert len(words) > 5 and "Length" in part

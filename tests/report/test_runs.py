@@ -5,7 +5,7 @@ import json
 import pytest
 
 from prefjax.errors import ConfigError, DataError
-from prefjax.report.runs import Estimate, best_of_n, but_for_the_seed, read
+from prefjax.report.runs import Estimate, but_for_the_seed, read
 from tests.workdirs import alarm, write
 
 
@@ -15,14 +15,14 @@ def test_a_whole_workdir(tmp_path):
     assert [entry["step"] for entry in run.evaluations] == [0, 40, 80, 120, 160, 200]
     assert run.config["budget.kl"] == 10
     assert run.curves["kl"].logged == 40
-    assert run.resumes == [105]
-    assert run.seconds == pytest.approx(0.4 * 105 + 0.4 * 100)
+    assert run.resumes == [100]
+    assert run.seconds == pytest.approx(0.4 * 100 + 0.4 * 100)
     steps, estimates = zip(*run.track("gold"), strict=True)
     assert steps == (0, 40, 80, 120, 160, 200)
     assert all(e.low < e.mean < e.high and e.n == 120 for e in estimates)
-    assert set(run.slices("unsafe_refusal")) == {"unsafe"}
-    before, after = run.rows("gold")
-    assert ({row["step"] for row in before}, {row["step"] for row in after}) == ({0}, {200})
+    assert run.home("win_rate") == "wins" and set(run.at(200, "unsafe_refusal")[1]) == {"unsafe"}
+    assert [{row["step"] for row in run.rows(step, "gold")} for step in (0, 200)] == [{0}, {200}]
+    assert run.curves["entropy"].mean[0] == pytest.approx(20 / 24, abs=0.15)  # nats a token, as it is evaluated
     assert run.alarms[0]["name"] == "over-refusal"
 
 
@@ -38,7 +38,7 @@ def test_one_file_is_enough(name, tmp_path):
     (tmp_path / name).write_text("{}" if name != "metrics.jsonl" else '{"step": 3, "train/loss": 1.0}\n')
     run = read(tmp_path)
     assert run.status == ("failed" if name == "FAILED.json" else "not finished")
-    assert run.track("gold") == [] and run.rows("gold") == ([], []) and run.seconds == 0
+    assert run.track("gold") == [] and run.rows(0, "gold") == [] and run.seconds == 0
 
 
 def test_a_last_line_that_was_cut_is_not_read_and_a_damaged_one_is_named(tmp_path):
@@ -65,6 +65,29 @@ def test_without_eval_the_means_of_metrics_are_used(tmp_path):
     assert run.track("reward/x") == [(5, Estimate(3.0))]
 
 
+def test_the_first_and_last_samples_are_kept_in_whatever_order_they_were_written(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    steps = (0, 200, 100, 50)  # `prefjax eval --step=100` writes behind the run
+    (tmp_path / "samples.jsonl").write_text("".join(f'{{"step": {step}, "eval": "a"}}\n' for step in steps))
+    assert sorted(read(tmp_path).samples["a"]) == [0, 200]
+
+
+def test_what_a_run_that_was_rolled_back_abandoned_is_not_kept(tmp_path):
+    folder = write(tmp_path / "run")
+    (folder / "DONE").write_text(json.dumps({"step": 160, "stopped": {"alarm": "kl-budget", "at": 200}}))
+    run = read(folder)
+    assert [entry["step"] for entry in run.kept.evaluations] == [0, 40, 80, 120, 160]
+    assert run.evaluations[-1]["step"] == 200 and sorted(run.samples["answers"]) == [0]
+
+
+def test_the_call_strings_of_evaluations_are_those_of_the_config_and_of_what_was_added(tmp_path):
+    folder = write(tmp_path / "run")
+    entry = json.loads((folder / "eval" / "40.json").read_text()) | {"calls": {"more": "samples()"}}
+    (folder / "eval" / "40.json").write_text(json.dumps(entry))
+    calls = [entry["calls"] for entry in read(folder).evaluations[:2]]
+    assert calls[1] == calls[0] | {"more": "samples()"} and calls[0]["wins"] == "win_rate(judge='gold')"
+
+
 def test_how_a_run_ended(tmp_path):
     folder = write(tmp_path / "run", end="FAILED.json")
     assert read(folder).message == "NonFiniteError: step 90: loss not finite"
@@ -81,15 +104,3 @@ def test_settings_but_for_the_seed(tmp_path):
     assert first.config != second.config
     assert but_for_the_seed(first) == but_for_the_seed(second)
     assert but_for_the_seed(first)["tokenizer"] == "t(seed=*, n=3)"
-
-
-def test_a_record_of_best_of_n(tmp_path):
-    path = tmp_path / "best.jsonl"
-    rows = [{"kl_bound": 1.8, "score": s, "gold": g, "n": 16} for s, g in ((1.0, 2.0), (3.0, 5.0))]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert best_of_n(path) == (1.8, 2.0, 3.5, 16)
-    path.write_text('{"score": 1}\n')
-    with pytest.raises(DataError, match=r"best.jsonl:1: not a row of `prefjax best-of-n --keep=best`: no 'kl_bound'"):
-        best_of_n(path)
-    with pytest.raises(DataError, match="No such file"):
-        best_of_n(tmp_path / "none.jsonl")
