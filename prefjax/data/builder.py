@@ -79,10 +79,10 @@ class Builder(ExitStack):
         record: Record,
         prompt: list[int],
         *responses: list[int],
-        label: tuple[float, float, int] = (1.0, 0.0, 0),
+        label: tuple[float, float, int | None] = (1.0, 0.0, None),
         ranks: tuple[int, ...] = (),
     ) -> bool:
-        """Keeps a row, with its label or its ranks, if it fits in `max_length`, and counts it if not."""
+        """Keeps a row, with its label (target, margin, grade) or its ranks, if it fits, and counts it if not."""
         if len(prompt) + bool(responses) > self.max_length:
             self.count(PROMPT_FILLS)
             return False
@@ -94,10 +94,10 @@ class Builder(ExitStack):
         self.written = offsets[-1]
         for part in parts:
             self.columns["tokens"].extend(part)
-        values = {"records": index, "target": label[0], "margin": label[1], "grade": label[2]}
-        values |= {"prompts": prompt_key(record), "sizes": len(responses)}
+        values: dict[str, float | None] = {"records": index, "prompts": prompt_key(record), "sizes": len(responses)}
+        values |= dict(zip(("target", "margin", "grade"), label, strict=True))
         for name, value in values.items():
-            self.columns[name].extend((value,))
+            self.columns[name].extend(() if value is None else (value,))
         self.columns["offsets"].extend(offsets)
         self.columns["ranks"].extend(ranks)
         self.count("rows")
@@ -119,9 +119,11 @@ class Builder(ExitStack):
             places = _counted(firsts, most)
             lacked = places >= (firsts + sizes)[:, None]
             arrays["ranks"] = np.where(lacked, -1, ranks[np.minimum(places, len(ranks) - 1)]).astype(np.int32)
-        for name, absent in (("target", 1), ("margin", 0), ("grade", 0)):
+        for name, absent in (("target", 1), ("margin", 0)):
             if (arrays[name] == absent).all():
                 del arrays[name]
+        if not len(arrays["grade"]):  # not asked for; ties alone are grades too
+            del arrays["grade"]
         return Rows(**arrays), self.counts
 
 

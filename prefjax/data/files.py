@@ -77,12 +77,15 @@ def _saved(folder: str) -> list[str]:
 
 
 def _csv_rows(path: str) -> Iterator[tuple[int, dict[str, Any] | Refused]]:
-    """Rows under a line of names, all of them texts; an empty field is absent."""
+    """Rows under a line of names with the line each ends on, all of them texts; an empty field is absent."""
+    csv.field_size_limit(lines.MAX_LINE)  # of characters; the library's own limit is below what a text may have
     number = 0
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            for row in csv.DictReader(file, strict=True):
-                number += 1
+            table = csv.DictReader(file, strict=True)
+            number = table.line_num if table.fieldnames else 0
+            for row in table:
+                number = table.line_num
                 whole = None not in row and None not in row.values()
                 kept = {name: text for name, text in row.items() if text}
                 yield (

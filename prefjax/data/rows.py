@@ -55,7 +55,7 @@ def pairs(
             if grades:
                 _require(record, index, "pairs", "grade")
             target = _target(record) if soft and not grades else 1.0
-            label = target, record.get("grade", 0) * margin_per_grade, record["grade"] if grades else 0
+            label = target, record.get("grade", 0) * margin_per_grade, record["grade"] if grades else None
             for chosen, rejected in ranked_pairs(record["ranking"]) if "ranking" in record else [_sides(record)]:
                 first, second = (_encode(tokenizer, index, record["prompt"], side) for side in (chosen, rejected))
                 if first.response == second.response:

@@ -1,6 +1,5 @@
 """The judge that repeats what people said: a file of labels, from `prefjax label`, a spreadsheet or anywhere."""
 
-import csv
 import logging
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -8,7 +7,7 @@ from typing import Any
 
 from prefjax.data.files import files, objects
 from prefjax.data.lines import Refused, clean, quote
-from prefjax.data.records import lead
+from prefjax.data.records import lead, ranks
 from prefjax.errors import ConfigError, DataError
 from prefjax.judges.comparing import Judge
 from prefjax.judges.lookup import key, plain
@@ -16,7 +15,6 @@ from prefjax.resolve import nearest
 
 FIELDS = ("prompt", "id", "a", "b", "verdict", "chosen", "rejected", "grade", "votes", "ranking")
 _SIDES = {"a": 0, "b": 1, "tie": 2}
-_MAX_CELL = 2**20  # characters
 _log = logging.getLogger(__name__)
 Votes = dict[tuple[str, str, str], list[int]]  # (prompt, a, b) -> how many say a, b, a tie
 
@@ -44,7 +42,7 @@ def make(records: Sequence[dict[str, Any]], *, path: str, **fields: str) -> Judg
             raise ConfigError(f"labels: no field {name!r} in a label; {nearest(name, FIELDS)}")
     prompts = {str(record["id"]): record["prompt"] for record in records if "id" in record}
     votes: Votes = {}
-    for file, line, row in _rows(path):
+    for file, (line, row) in ((name, numbered) for name in files(path) for numbered in objects(name, {})):
         try:
             if isinstance(row, Refused):
                 raise row
@@ -75,21 +73,6 @@ def make(records: Sequence[dict[str, Any]], *, path: str, **fields: str) -> Judg
     return judge
 
 
-def _rows(path: str) -> Iterator[tuple[str, int, Any]]:
-    for file in files(path):
-        if not file.lower().endswith(".csv"):
-            yield from ((file, line, row) for line, row in objects(file, {}))
-            continue
-        csv.field_size_limit(_MAX_CELL)
-        try:
-            with open(file, newline="", encoding="utf-8-sig") as stream:
-                table = csv.DictReader(stream, strict=True)
-                for row in table:
-                    yield file, table.line_num, {name: value or None for name, value in row.items()}
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise DataError(clean(f"{file}: no CSV in UTF-8: {error}")) from None
-
-
 def _prompt(label: dict[str, Any], prompts: dict[str, Any]) -> str:
     if label["prompt"] is not None:
         if not isinstance(label["prompt"], str | list):
@@ -105,8 +88,9 @@ def _prompt(label: dict[str, Any], prompts: dict[str, Any]) -> str:
 def _votes(label: dict[str, Any]) -> Iterator[tuple[str, str, list[int]]]:
     """What a label says of two answers: a, b, and the votes for a, for b and for a tie."""
     if label["ranking"] is not None:
-        ranks = [rank if isinstance(rank, list) else [rank] for rank in label["ranking"]]
-        placed = [(place, text) for place, rank in enumerate(ranks) for text in rank]
+        if not isinstance(label["ranking"], list):
+            raise Refused("ranking", "mistyped field", "expected a list of answers, best first")
+        placed = [(place, text) for place, rank in enumerate(ranks(label["ranking"])) for text in rank]
         for (first, a), (second, b) in combinations(placed, 2):
             yield _text("ranking", a), _text("ranking", b), [1, 0, 0] if first < second else [0, 0, 1]
         return

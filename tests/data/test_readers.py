@@ -262,12 +262,20 @@ def test_csv_has_a_line_of_names_and_empty_fields_are_absent(tmp_path):
     ]
 
 
+def test_csv_holds_texts_as_long_as_other_files_do(tmp_path):
+    path = tmp_path / "prompts.csv"
+    path.write_text(f"prompt\n{'a' * 200_000}\n")
+    assert [len(record["prompt"]) for record in readers.prompts(str(path))] == [200_000]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("prompt,id\na,1\nb\n", "prompts.csv:2: not a row: it has more or fewer fields"),
-        ("prompt,id\na,1,2\n", "prompts.csv:1: not a row: it has more or fewer fields"),
-        ('prompt\n"a', "prompts.csv:1: damaged: unexpected end of data"),
+        ("prompt,id\na,1\nb\n", "prompts.csv:3: not a row: it has more or fewer fields"),
+        ("prompt,id\na,1,2\n", "prompts.csv:2: not a row: it has more or fewer fields"),
+        ('prompt,id\n"a\nb",1\nb\n', "prompts.csv:4: not a row"),
+        ("prompt\n" + "é" * 600_000, "prompts.csv:2: prompt: prompt over 1 MB"),
+        ('prompt\n"a', "prompts.csv:2: damaged: unexpected end of data"),
     ],
 )
 def test_csv_that_is_broken(tmp_path, text, message):

@@ -77,6 +77,7 @@ def test_votes_and_grades_become_targets():
     assert built.grade is None
     built, _ = rows.pairs([records[1], records[2], records[4]], TOK, 8, grades=True)
     assert built.target is None and built.grade.tolist() == [0, -2, 3]
+    assert rows.pairs([records[1]], TOK, 8, grades=True)[0].grade.tolist() == [0]
     with pytest.raises(DataError, match=r"pairs\(\): record 0 has no 'grade'"):
         rows.pairs(records, TOK, 8, grades=True)
 

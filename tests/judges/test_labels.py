@@ -87,6 +87,7 @@ def test_other_names(tmp_path):
         ),
         ({"prompt": "p", "a": "x", "b": "y"}, "l.jsonl:1: verdict: missing field: expected A, B or tie"),
         ({"prompt": "p", "a": "x", "verdict": "A"}, "l.jsonl:1: b: missing field: expected the text of an answer"),
+        ({"prompt": "p", "ranking": "xyz"}, "l.jsonl:1: ranking: mistyped field: expected a list"),
         ({"prompt": "p", "chosen": "x"}, "l.jsonl:1: rejected: missing field"),
         ({"prompt": "p", "chosen": "x", "rejected": "y", "grade": "good"}, "l.jsonl:1: grade: mistyped field"),
         ({"prompt": "p", "chosen": "x", "rejected": "y", "votes": [1]}, "l.jsonl:1: votes: label out of scale"),
@@ -104,8 +105,10 @@ def test_files_that_hold_no_labels(tmp_path):
     with pytest.raises(DataError, match=r"broken\.jsonl:1: not JSON"):
         make(f"labels(path={str(tmp_path / 'broken.jsonl')!r})")
     (tmp_path / "latin.csv").write_bytes("prompt,a,b,verdict\np,é,y,A\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"latin\.csv: no CSV in UTF-8"):
+    with pytest.raises(DataError, match=r"latin\.csv:1: damaged: 'utf-8' codec"):
         make(f"labels(path={str(tmp_path / 'latin.csv')!r})")
+    with pytest.raises(DataError, match=r"long\.csv:3: verdict: unknown verdict"):
+        judge_of(tmp_path / "long.csv", [{"prompt": "p\np", "a": "x" * 200_000, "b": "y", "verdict": "C"}])
     with pytest.raises(ConfigError, match="no field 'winner' in a label"):
         make("labels(path='x.csv', winner='w')")
 
