@@ -17,7 +17,7 @@ import numpy as np
 
 from prefjax import checkpoint, judges, rewards
 from prefjax.data import load
-from prefjax.data.lines import clean
+from prefjax.data.lines import clean, clean_lines
 from prefjax.data.records import Record, field_map, scan
 from prefjax.errors import ConfigError, DataError
 from prefjax.evals.best_of_n import curve, sizes, table
@@ -52,7 +52,7 @@ def best_of_n(options: Any) -> None:
         print(f"{len(rows)} of {len(found) * options.n} completions in {options.out}{told(dropped)}")
     else:
         for row in rows:
-            print(f"\n> {clean(str(row['prompt']))}\n[{row['score']:.3f}] {row['response']}")
+            print(f"\n> {clean(str(row['prompt']))}\n[{row['score']:.3f}] {clean_lines(row['response'])}")
 
 
 def demonstrations(found: Candidates, record: Record, options: Any, dropped: Counter[str]) -> list[dict[str, Any]]:

@@ -197,6 +197,22 @@ def test_sample_writes_text_or_json_lines(workdir, tmp_path, capsys):
     assert rows == [json.loads(line) for line in out.read_text().splitlines()]  # the same seed, the same texts
     assert main([*argv, "--seed=1", f"--out={out}"]) == 0
     assert rows != [json.loads(line) for line in out.read_text().splitlines()]
+    assert main([*argv, f"--out={tmp_path}/nowhere/samples.jsonl"]) == 2
+    assert "nowhere/samples.jsonl: No such file or directory" in capsys.readouterr().err
+
+
+def test_what_a_model_writes_cannot_steer_the_terminal(workdir, monkeypatch, capsys):
+    from prefjax.sampling.complete import Answer
+
+    monkeypatch.setattr("prefjax.sampling.complete.complete", lambda *_, **__: [Answer(0, "a\n\x1b[2Jb", 3, True)])
+    assert main(["sample", f"--model={workdir}", "--prompt=Why?"]) == 0
+    assert capsys.readouterr().out == "> Why?\na\n\\x1b[2Jb\n\n"
+
+
+def test_a_reward_that_is_a_model_takes_no_other_models(capsys):
+    with pytest.raises(SystemExit):
+        main(["normalize", "--model=a", "--reward=b", "--frozen=c=d"])
+    assert "unrecognized arguments: --frozen" in capsys.readouterr().err
 
 
 def test_export_writes_a_folder_that_loads_as_a_model(workdir, tmp_path, capsys):

@@ -34,7 +34,8 @@ EXPLAINED = """\
 REF is a Hugging Face folder, a workdir (its newest checkpoint) or workdir@step; a CALL names a function of the package
 or of yours: "pairs(path='pairs.jsonl')", "my.module:score(scale=2.0)".
 Exit codes: 0 ok, 2 usage or config, 3 data, 4 non-finite numbers, 5 checkpoint, 6 workdir locked, 7 disk,
-130 SIGINT, 143 SIGTERM; after the last two, as after a kill, the same command goes on.
+130 SIGINT, 143 SIGTERM; after the last two, as after a kill, the same command goes on. The gate's: 0 ship, 10 hold,
+11 roll back.
 """
 
 

@@ -1,6 +1,6 @@
 """`prefjax best-of-n`: the best of n completions by a reward."""
 
-from prefjax.cli.parsers import REWARD_HELP, assignments, sampling_parser
+from prefjax.cli.parsers import REWARD_HELP, assignments, frozen_flag, sampling_parser
 
 
 def main(argv: list[str]) -> None:
@@ -13,6 +13,7 @@ def main(argv: list[str]) -> None:
     flags.add_argument("--texts", action="store_true", help="write the texts of all completions too")
     flags.add_argument("--times", action="store_true", help="measure the seconds of a query for every n, one at a time")
     flags.add_argument("--out", help="JSON lines, which demos(path=...) reads")
+    frozen_flag(flags)
     options = flags.parse_args(argv)
     options.frozen = assignments("--frozen", "NAME=REF", options.frozen)
 

@@ -1,6 +1,6 @@
 """`prefjax pairs`: preference pairs of a model's own completions, or of rewrites."""
 
-from prefjax.cli.parsers import REWARD_HELP, assignments, sampling_parser
+from prefjax.cli.parsers import REWARD_HELP, assignments, frozen_flag, sampling_parser
 from prefjax.errors import ConfigError
 
 
@@ -13,6 +13,7 @@ def main(argv: list[str]) -> None:
     flags.add_argument("--rewrites", metavar="FILE", help="instead of a model: rows of a prompt, bad and good")
     flags.add_argument("--field", action="append", default=[], metavar="OURS=THEIRS", help="chosen=good, prompt=...")
     flags.add_argument("--out", required=True, help="JSON lines, which jsonl(path=...) reads")
+    frozen_flag(flags)
     options = flags.parse_args(argv)
     if bool(options.model) == bool(options.rewrites):
         raise ConfigError("give --model=REF or --rewrites=FILE")

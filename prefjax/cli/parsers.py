@@ -25,11 +25,15 @@ def sampling_parser(command: str, description: str, n: int) -> argparse.Argument
     flags.add_argument("--top_p", type=float)
     flags.add_argument("--seed", type=int, default=0)
     flags.add_argument("--batch_size", type=int, default=64, help="completions at a time")
-    frozen = (
+    return flags
+
+
+def frozen_flag(flags: argparse.ArgumentParser) -> None:
+    """Adds `--frozen`, for commands whose reward may be a call."""
+    words = (
         "a model that the reward names; may be given again: --reward='model() - length(target=20)' --frozen reward=REF"
     )
-    flags.add_argument("--frozen", action="append", default=[], metavar="NAME=REF", help=frozen)
-    return flags
+    flags.add_argument("--frozen", action="append", default=[], metavar="NAME=REF", help=words)
 
 
 def assignments(flag: str, form: str, words: list[str]) -> dict[str, str]:

@@ -47,6 +47,11 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
+def clean_lines(text: str) -> str:
+    """The lines of `text`, each clean: what a model wrote may be printed so."""
+    return "\n".join(map(clean, text.split("\n")))
+
+
 def quote(text: str) -> str:
     """The start of a text taken from a file, fit to be shown in a message."""
     return repr(text if len(text) <= 40 else text[:39] + "…")
