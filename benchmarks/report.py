@@ -14,7 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-DRAWN = ("loss", "score", "kl", "length", "entropy", "grad_norm")
+from prefjax.report.runs import TRAIN
+
 MEASURED = """
 import sys
 from prefjax import host
@@ -27,7 +28,8 @@ sys.exit(code)
 
 def make(folder: Path, steps: int) -> None:
     """The files of a run that are as long as its steps."""
-    noise, names = random.Random(0), [f"train/{name}" for name in (*DRAWN, *(f"more/{i}" for i in range(24)))]
+    more = [f"more/{i}" for i in range(30 - len(TRAIN))]
+    noise, names = random.Random(0), [f"train/{name}" for name in (*TRAIN, *more)]
     means = {f"eval/answers/{name}": 1.0 for name in ("gold", "reward", "kl", "length")}
     with (folder / "metrics.jsonl").open("w") as metrics, (folder / "timing.jsonl").open("w") as timing:
         for step in range(1, steps + 1):

@@ -6,8 +6,6 @@ Every way starts from the same SFT model and the same reward model. `--quick` ta
 """
 
 import argparse
-import itertools
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,8 +24,10 @@ from configs import dpo, ppo, reward, sft, sft_chosen  # noqa: E402
 from prefjax import checkpoint, report, rewards  # noqa: E402
 from prefjax.cli import main as prefjax  # noqa: E402
 from prefjax.data import load  # noqa: E402
-from prefjax.evals.stats import interval  # noqa: E402
+from prefjax.evals.diversity import distinct  # noqa: E402
+from prefjax.evals.stats import by_prompt, differences, interval  # noqa: E402
 from prefjax.files import write_json  # noqa: E402
+from prefjax.report import runs  # noqa: E402
 from prefjax.report.frontier import BestOfN  # noqa: E402
 from prefjax.report.verdict import verdict  # noqa: E402
 from prefjax.sampling.best_of_n import kl_bound  # noqa: E402
@@ -36,11 +36,10 @@ from prefjax.train import train  # noqa: E402
 from prefjax.worlds import desk  # noqa: E402
 
 PROMPTS = "prefjax.worlds.desk:prompts(split='test')"
-ANSWERS = f"samples(source={PROMPTS!r}, judge='prefjax.worlds.desk:judge', n=4, limit=200, max_new=48, batch_size=108)"
+KNOBS = "n=4, limit=200, max_new=48, batch_size=108"
+ANSWERS = f"samples(source={PROMPTS!r}, judge='prefjax.worlds.desk:judge', {KNOBS})"
 GOLD = "gold(function='prefjax.worlds.desk:judge', key='gold')"
-WINS = (
-    f"win_rate(source={PROMPTS!r}, judge={GOLD!r}, n=4, limit=200, max_new=48, batch_size=108)"  # over SFT, its answers
-)
+WINS = f"win_rate(source={PROMPTS!r}, judge={GOLD!r}, {KNOBS})"  # over SFT, its answers
 N = 16  # of best-of-n
 MEASURES = {  # of an answer: what a reader calls it, and which way is better
     "gold": ("gold utility (the truth, never trained on)", "up"),
@@ -82,7 +81,8 @@ def main() -> None:
         console.print(changes(figures[seed]["dpo"], seed), side_by_side(found["sft"], found["dpo"]))
         if not options.quick:
             console.print(table(figures[seed], seed))
-            points.append(point(found["best"]))
+            kl, proxy, gold = (figures[seed]["best"][name]["after"] for name in ("kl", "reward", "gold"))
+            points.append((kl, proxy, gold, N))  # beside the runs
     write_json(options.workdir / "demo.json", {"seeds": figures})
     console.print(f"The figures are in {options.workdir / 'demo.json'}, the runs beside it.", soft_wrap=True)
     tell(options.workdir, [way for way in found if way in TRAINED], options.seeds, points, console)
@@ -158,9 +158,8 @@ def pipeline(workdir: Path, seed: str, console: Console, quick: bool) -> tuple[d
 
 def answers(workdir: Path, first: bool = False) -> Rows:
     """The answers of the last evaluation of a run, or of its first."""
-    rows = [json.loads(line) for line in (workdir / "samples.jsonl").read_text().splitlines()]
-    step = (min if first else max)(row["step"] for row in rows)
-    return [row for row in rows if row["step"] == step and row["eval"] == "answers"]
+    by_step = runs.read(workdir).samples["answers"]
+    return by_step[(min if first else max)(by_step)]
 
 
 def best(base: str, proxy: str, seed: int) -> Rows:
@@ -181,40 +180,20 @@ def best(base: str, proxy: str, seed: int) -> Rows:
     ]
 
 
-def point(rows: Rows) -> BestOfN:
-    """Best of N beside the runs: its KL at most, the proxy, the gold utility."""
-    kl, proxy, gold = (sum(row[name] for row in rows) / len(rows) for name in ("kl", "reward", "gold"))
-    return kl, proxy, gold, N
-
-
 def compare(before: Rows, after: Rows, seconds: float) -> dict[str, Any]:
     """Each measure, and the interval of its change from the SFT model, paired by prompt."""
-    figures: dict[str, Any] = {"seconds": seconds, "distinct_2": distinct_2(after)}
+    one_each = {row["record"]: row["response"].split() for row in after}.values()
+    figures: dict[str, Any] = {"seconds": seconds, "distinct_2": distinct([*one_each], 2)}
     for name in MEASURES:
         olds, news = by_prompt(before, name), by_prompt(after, name)
+        moved = differences(news, olds)
         figures[name] = {
             "before": sum(olds.values()) / len(olds),
             "after": sum(news.values()) / len(news),
-            "change": interval([news[prompt] - olds[prompt] for prompt in olds], list(olds))._asdict(),
-            "prompts": len(olds),
+            "change": interval([*moved.values()], [*moved])._asdict(),
+            "prompts": len(moved),
         }
     return figures
-
-
-def by_prompt(rows: Rows, name: str) -> dict[int, float]:
-    """The mean of a measure over the answers to each prompt that it applies to."""
-    values: dict[int, list[float]] = {}
-    for row in rows:
-        if row[name] is not None:
-            values.setdefault(row["record"], []).append(row[name])
-    return {prompt: sum(found) / len(found) for prompt, found in values.items()}
-
-
-def distinct_2(rows: Rows) -> float:
-    """Share of different pairs of neighbouring words, among one answer to each prompt (Li et al. 2016)."""
-    words = [text.split() for text in {row["record"]: row["response"] for row in rows}.values()]
-    pairs = [pair for text in words for pair in itertools.pairwise(text)]
-    return len(set(pairs)) / max(len(pairs), 1)
 
 
 def table(figures: Mapping[str, Mapping[str, Any]], seed: int) -> Table:
