@@ -112,6 +112,10 @@ def _chart(panel: _Panel, groups: Sequence[Group]) -> Chart:
         notes.append(f"{longest.logged:,} logged steps in {len(longest.mean)} bins: mean, and from least to most.")
     if lost := sum(curve.lost for curve in curves):
         notes.append(f"{lost} values that are not finite are gaps.")
+    if any(_partly(group, panel) for group in shown):
+        notes.append(
+            "Not all seeds measured it at the same steps: means are over those that did, at the steps they share."
+        )
     if panel.key == "length" and any(line.kind == "smooth" for line in lines):
         notes.append("Training samples are compared with the reference's answers to the prompts of the evaluation.")
     if panel.key == "length" and not any(run.track("length_ratio") for run in runs) and lines:
@@ -162,6 +166,12 @@ def _logged(panel: _Panel, group: Group, colour: int, alone: bool) -> list[Line]
             lines.append(Line(label, "raw", curve.steps.tolist(), middle, *band, **look | {"dashed": False}))
         lines.append(Line(label, "smooth", curve.steps.tolist(), soft, **look))
     return lines
+
+
+def _partly(group: Group, panel: _Panel) -> bool:
+    """Whether some runs of a group lack a metric of a chart, or steps of it, that others have."""
+    steps = lambda run, metric: [step for step, _ in track_of(Group("", [run]), metric)]
+    return any(len({tuple(steps(run, metric)) for run in group.runs}) > 1 for metric in panel.measured)
 
 
 def _doubt(run: Run) -> str | None:

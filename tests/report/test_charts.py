@@ -1,10 +1,14 @@
 """Charts as data: what is drawn of which runs."""
 
+import math
+import re
+
 import pytest
 
 from prefjax.report.charts import signals, training
 from prefjax.report.groups import Group, group
 from prefjax.report.runs import read
+from prefjax.report.svg import draw
 from tests.workdirs import alarm, write
 
 
@@ -64,6 +68,42 @@ def test_seeds_have_bands_and_groups_their_own_colour_and_one_name(tmp_path):
         ("epsilon 0.2, proxy", 1, False, False),
     ]
     assert chart.lines[0].low[0] < chart.lines[0].y[0] < chart.lines[0].high[0]
+
+
+def test_seeds_that_were_measured_otherwise_are_told(tmp_path):
+    runs = [read(write(tmp_path / str(seed), seed=seed, prompts=20)) for seed in (0, 1, 2)]
+    short = runs[0]._replace(evaluations=runs[0].evaluations[:3])
+    assert not any("Not all seeds" in chart.note for chart in signals([Group("a", runs)]))
+    charts = by_key([Group("a", [short, *runs[1:]])])
+    assert all("Not all seeds measured it at the same steps" in chart.note for chart in charts.values())
+    assert [len(line.x) for line in charts["kl"].lines if line.kind == "measured"] == [3]
+
+
+def test_the_exact_kl_is_the_one_that_is_drawn(run):
+    exact = {"mean": 3.0, "low": None, "high": None, "n": None}
+    entries = [e | {"evals": {"answers": e["evals"]["answers"] | {"kl_exact": exact}}} for e in run.evaluations]
+    chart = by_key([Group("run", [run._replace(evaluations=entries)])])["kl"]
+    assert [list(line.y) for line in chart.lines if line.kind == "measured"] == [[3.0] * len(entries)]
+
+
+def test_a_band_is_drawn_where_there_is_one_limit(run):
+    other = run._replace(config=run.config | {"budget.length_ratio": [0, 2.0]})
+    off = run._replace(config=run.config | {"budget.length_ratio": [0, 0]})
+    zones = lambda *runs: by_key([Group(str(at), [run]) for at, run in enumerate(runs)])["length"].zones
+    assert zones(other) == [(-math.inf, 2.0, "allowed")]
+    assert zones(off) == zones(run, other) == []
+
+
+def test_one_interval_that_is_missing_leaves_the_others(run):
+    answers = run.evaluations[0]["evals"]["answers"]
+    first = run.evaluations[0] | {"evals": {"answers": answers | {"gold": {"mean": 0.5}}}}
+    group = Group("run", [run._replace(evaluations=[first, *run.evaluations[1:]])])
+    (gold,) = [line for line in by_key([group])["reward"].lines if line.label == "gold"]
+    assert gold.low[0] is None and all(low < y for low, y in zip(gold.low[1:], gold.y[1:], strict=True))
+    assert (
+        len(re.findall(r"M\S+ \S+V", re.findall(r'class="bar c0" d="([^"]*)"', draw(by_key([group])["reward"]))[0]))
+        == 5
+    )
 
 
 def test_what_was_not_measured_says_what_it_takes(tmp_path):

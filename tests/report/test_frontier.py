@@ -1,13 +1,15 @@
 """Reward against distance."""
 
 import json
+import math
 
 import pytest
 
 from prefjax.errors import DataError
 from prefjax.report.frontier import best_of_n, frontier
-from prefjax.report.groups import group
+from prefjax.report.groups import Group, group
 from prefjax.report.runs import read
+from prefjax.report.svg import draw
 from tests.workdirs import write
 
 
@@ -46,6 +48,18 @@ def test_the_star_stands_inside_the_budget(groups):
     ]
     assert (y, x) == max(inside)
     assert words.startswith("best within the budget: epsilon ")
+
+
+def test_what_is_not_finite_is_no_point(groups):
+    run = groups[0].runs[0]
+    nan = {"mean": float("nan")}
+    wrong = lambda entry, name: entry | {"evals": {"answers": entry["evals"]["answers"] | {name: nan}}}
+    first, second, *rest = run.evaluations
+    entries = [wrong(first, "kl"), wrong(second, "gold"), *rest]
+    config = {name: value for name, value in run.config.items() if not name.startswith("budget.")}
+    chart = frontier([Group("a", [run._replace(evaluations=entries, config=config)])])
+    assert [len(line.x) for line in chart.lines] == [4, 5]  # gold, and its proxy
+    assert all(math.isfinite(value) for value in chart.star[:2]) and "NaN" not in draw(chart).replace("nan", "NaN")
 
 
 def test_best_of_n_stands_at_its_bound(groups):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from prefjax import report
 from prefjax.report.groups import group, mean, over_runs
 from prefjax.report.runs import Estimate, read
 from tests.workdirs import write
@@ -41,4 +42,18 @@ def test_the_interval_over_seeds_is_that_of_student():
 
 def test_only_steps_that_all_runs_have_are_averaged():
     tracks = [[(0, Estimate(1.0)), (5, Estimate(3.0))], [(0, Estimate(2.0)), (6, Estimate(9.0))]]
-    assert [(step, e.mean) for step, e in over_runs(tracks)] == [(0, 1.5)]
+    assert [(step, e.mean, e.n) for step, e in over_runs([*tracks, []])] == [(0, 1.5, 2)]
+    assert over_runs([[], []]) == []
+    one = over_runs([tracks[0], []])
+    assert [(step, e.mean, e.n) for step, e in one] == [(0, 1.0, 1), (5, 3.0, 1)]
+
+
+def test_a_copy_of_a_run_is_no_second_seed(tmp_path):
+    runs = [read(write(tmp_path / name, seed=seed, prompts=20)) for name, seed in (("a", 0), ("b", 1), ("c", 0))]
+    assert [(g.label, len(g.runs)) for g in group(runs)] == [("a", 2), ("c", 1)]
+
+
+def test_a_folder_that_is_named_twice_is_one_run(tmp_path):
+    write(tmp_path / "a", prompts=20)
+    (only,) = report.read([tmp_path / "a", f"{tmp_path}/a/", tmp_path / "a" / ".." / "a"])
+    assert len(only.runs) == 1

@@ -28,6 +28,15 @@ def test_without_samples_the_change_is_unpaired(tmp_path):
     assert all(row.change and not row.change.paired for row in slices(read(folder)))
 
 
+def test_prompts_are_counted_not_rows_nor_those_of_another_metric(tmp_path):
+    folder = write(tmp_path / "run", prompts=170)
+    rows = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+    (folder / "samples.jsonl").write_text("".join(2 * f"{json.dumps(row)}\n" for row in rows))
+    counts = {row.name: row.n for row in slices(read(folder))}
+    gold = {(r["record"], r["slice"]) for r in rows if r["step"] == 200 and r.get("gold") is not None}
+    assert counts == {name: sum(part == name for _, part in gold) for name in counts}
+
+
 def test_without_slices_there_is_no_table(tmp_path):
     (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1, "eval/a/gold": 1.0}) + "\n")
     assert slices(read(tmp_path)) == []

@@ -1,8 +1,9 @@
 """The runs side by side."""
 
-from prefjax.report.groups import group
+from prefjax.report.groups import Group, group
+from prefjax.report.metrics import with_interval
 from prefjax.report.runs import read
-from prefjax.report.table import cells, html, latex, markdown
+from prefjax.report.table import cell, cells, html, latex, markdown
 from tests.workdirs import write
 
 
@@ -24,6 +25,16 @@ def test_what_would_break_a_table_is_mended(tmp_path):
                     for i, name in enumerate(("a|b", "c_d&e"))])  # fmt: skip
     assert "a\\|b" in markdown(groups)
     assert "c\\_d\\&e" in latex(groups)
+
+
+def test_a_cell_says_of_which_seeds_and_which_step_it_is(tmp_path):
+    runs = [read(write(tmp_path / str(seed), seed=seed)) for seed in (0, 1, 2)]
+    entries = [e | {"evals": {"answers": e["evals"]["answers"]}} for e in runs[0].evaluations[:3]]
+    some = Group("a", [runs[0]._replace(evaluations=entries), *runs[1:]])
+    assert cell(some, "win_rate").endswith("] (2 of 3 seeds)") and cell(some, "gold").endswith("] (step 80)")
+    assert cell(Group("a", runs), "gold").endswith("]") and cell(some, "mc1") is None
+    back = runs[0]._replace(end=80)
+    assert cell(Group("a", [back]), "gold") == with_interval("gold", runs[0].track("gold")[2][1])
 
 
 def test_a_metric_that_one_lacks_is_a_dash(tmp_path):

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from prefjax.report.groups import group
-from prefjax.report.metrics import moved, number, with_interval
-from prefjax.report.runs import Estimate, read
+from prefjax.report.runs import read
 from prefjax.report.verdict import verdict
 from tests.workdirs import alarm, write
 
@@ -48,6 +47,8 @@ def test_an_alarm_that_has_passed_is_told_and_one_that_ended_the_run_stands(tmp_
     ("change", "why"),
     [
         ({"budget": {}}, "no drift budget was set"),
+        ({"budget": {"kl": 0.0, "length_ratio": [0, 0]}}, "no drift budget was set"),
+        ({"gold": float("nan"), "kl": float("nan")}, "KL at the last evaluation: not finite"),
         ({"end": "FAILED.json"}, "the run failed"),
         ({"steps": 200, "every": 300}, "one evaluation: nothing to compare"),
     ],
@@ -64,15 +65,3 @@ def test_nothing_measured_is_said(tmp_path):
 
 def test_a_run_that_goes_on_is_ok_so_far(tmp_path):
     assert of(write(tmp_path / "run", end=None)).why == "so far: not finished"
-
-
-def test_numbers_are_as_long_as_they_are_known():
-    assert with_interval("win_rate", Estimate(0.613, 0.552, 0.671)) == "61 % [55, 67]"
-    assert with_interval("win_rate", Estimate(0.613, 0.6121, 0.6142)) == "61.3 % [61.2, 61.4]"
-    assert with_interval("gold", Estimate(-1.2345, -1.62, -0.85)) == "−1.23 [−1.62, −0.85]"
-    assert with_interval("gold", Estimate(0.22, -0.001, 0.44)) == "0.22 [0.00, 0.44]"
-    assert with_interval("gold", Estimate(float("nan"), None, None)) == "nan"
-    assert with_interval("benign_refusal", Estimate(0.02, -0.01, 0.05)) == "2 % [0, 5]"
-    assert moved("benign_refusal", 0.031) == "+3.1 pts"
-    assert moved("gold", -0.5) == "−0.50"
-    assert [number(x) for x in (0.0, 1234.5, 0.01234, None)] == ["0", "1,234", "0.0123", "not known"]
