@@ -4,7 +4,8 @@
 
 The prompts are the first words of real stories; the reward is the log-odds of a classifier of reviews (scikit-learn:
 pip install 'prefjax[sklearn]') that has never seen a story. PREFJAX_DATA names the folder that holds
-models/stories260K, tinystories_1000 and rt_polarity. Minutes on two CPU cores. On held-out beginnings the reward rises
+models/stories260K, tinystories_1000 and rt_polarity. Four and a half minutes of processor
+time on two cores. On held-out beginnings the reward rises
 by 1.66 standard deviations of the reference's samples, at a KL of 3.9 nats. Of the words written 97 % occur in the real
 stories, as before, where 98 % did; distinct-2 goes from 0.60 to 0.56. The same beginning before and after:
 

@@ -91,9 +91,9 @@ def reward(options: Any, tokenizer: Any) -> Any:
     from prefjax import checkpoint, commands
     from prefjax.data import load, rows
     from prefjax.data.batches import epoch
-    from prefjax.resolve import is_call
+    from prefjax.sums import is_calls
 
-    called = is_call(options.reward)
+    called = is_calls(options.reward)
     if called and tokenizer is None:
         raise ConfigError("--reward is a call: give the tokenizer of its rows by --tokenizer=REF")
     tokenizer = tokenizer if called else load.tokenizer(options.reward)

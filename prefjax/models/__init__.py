@@ -132,11 +132,8 @@ def init(model: Transformer, key: jax.Array, heads: tuple[str, ...] = ("lm",)) -
     if not heads or not set(heads) <= {"lm", "score"}:
         raise ValueError(f"heads: expected 'lm', 'score' or both, got {heads}")
     lm_key, score_key = jax.random.split(key)
-    params = {"params": _init(model, lm_key, "__call__")}
-    if "score" not in heads:
-        return params
-    scored = add_score_head(params, model, score_key)
-    return {"params": params["params"] | scored["params"]} if "lm" in heads else scored
+    trees = _init(model, lm_key, "__call__" if "lm" in heads else "hidden")
+    return {"params": trees | (_init(model, score_key, "score", "score_head") if "score" in heads else {})}
 
 
 def add_score_head(params: Params, model: Transformer, key: jax.Array) -> Params:
@@ -146,14 +143,16 @@ def add_score_head(params: Params, model: Transformer, key: jax.Array) -> Params
     """
     trees = {name: tree for name, tree in params["params"].items() if name != "lm_head"}
     if "score_head" not in trees:
-        trees["score_head"] = _init(model, key, "score")["score_head"]
+        trees |= _init(model, key, "score", "score_head")
     return {"params": trees}
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2))
-def _init(model, key, method):
+@functools.partial(jax.jit, static_argnums=(0, 2, 3))
+def _init(model, key, method, only=""):
+    """Random parameters of a method by module, or of one module alone: every one that is drawn has to be compiled."""
     token = jnp.zeros((1, 1), jnp.int32)
-    return model.init(key, token, token == 0, method=method)["params"]
+    trees = model.init(key, token, token == 0, method=method)["params"]
+    return {only: trees[only]} if only else trees
 
 
 def llama(
