@@ -140,7 +140,7 @@ class Program:
         devices = jax.devices()
         count = max(n for n in range(1, len(devices) + 1) if len(runs) % n == 0)
         over = jax.make_mesh((count,), ("runs",), axis_types=(AxisType.Auto,), devices=devices[:count])
-        self.each, self.whole = (NamedSharding(over, PartitionSpec(axis)) for axis in ("runs", None))
+        self.each, self.whole = (NamedSharding(over, PartitionSpec(*axes)) for axes in (("runs",), ()))
         self.runs, self.seeds = runs, {run.config.seed: run.batch_at for run in runs}
         self.frozen = jax.device_put(runs[0].frozen, self.whole)
         self.hparams = self.stacked([run.hparams for run in runs])

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import signal
 
 import jax
@@ -115,6 +116,18 @@ def test_a_program_that_takes_too_much_is_run_in_parts(folder, tmp_path):
     assert list(map(len, sweep.train(found, tmp_path, limit=1))) == [1, 1]
     for run in found:
         same(tmp_path / run.name, folder / run.name)
+
+
+def test_a_frozen_reward_model_may_have_moments(folder, tmp_path):
+    """They are numbers without an axis, which lie whole on every device as the rest of the model does."""
+    model = tmp_path / "reward"
+    shutil.copytree(folder / sweep.runs(config(), [sweep.axis(text) for text in AXES])[0].name, model)
+    checkpoint.save_moments(str(model), 1.0, 2.0, {})
+    c = config(1)
+    c.frozen.reward, c.evals = str(model), {}
+    found = sweep.runs(c, [sweep.axis(AXES[0])])
+    sweep.train(found, tmp_path / "sweep")
+    assert all(sweep.over(run, tmp_path / "sweep") == "done" for run in found)
 
 
 @pytest.mark.slow
