@@ -15,7 +15,7 @@ import importlib.util
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from prefjax.errors import ConfigError
@@ -116,6 +116,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def _find(name: str, homes: tuple[str, ...], text: str) -> Callable:
     module_name, _, attribute = name.rpartition(":")
     known: set[str] = set()
+    why = f"no {attribute or name!r} in {module_name or ' or '.join(homes)}"
     for home in (module_name,) if module_name else homes:
         try:
             module = importlib.import_module(home)
@@ -124,14 +125,25 @@ def _find(name: str, homes: tuple[str, ...], text: str) -> Callable:
                 raise ConfigError(f"{text!r}: there is no module {home!r} on the path") from None
             raise
         found = getattr(module, attribute or name, None)
-        if inspect.ismodule(found) or (found is None and _is_submodule(module, name)):
-            found = getattr(importlib.import_module(f"{home}.{name}"), "make", None)
+        if found is None and _is_submodule(module, name):
+            found = importlib.import_module(f"{home}.{name}")
+        if inspect.ismodule(found):
+            found, why = getattr(found, "make", None), f"{found.__name__} has no make(...)"
         if callable(found):
             return found
-        submodules = (found.name for found in pkgutil.iter_modules(getattr(module, "__path__", ())))
-        known |= set(getattr(module, "__all__", None) or (n for n in (*dir(module), *submodules) if n[0] != "_"))
-    wanted, where = attribute or name, module_name or " or ".join(homes)
-    raise ConfigError(f"{text!r}: no {wanted!r} in {where}; {nearest(wanted, known)}")
+        known |= set(_calls(home, module))
+    raise ConfigError(f"{text!r}: {why}; {nearest(attribute or name, known)}")
+
+
+def _calls(home: str, module: Any) -> Iterator[str]:
+    """What a call string may name there: functions, and modules with a `make`, of our own packages all of them."""
+    package = getattr(module, "__path__", ()) if home.startswith("prefjax.") else ()
+    inside = (found.name for found in pkgutil.iter_modules(package))
+    for name in {*(getattr(module, "__all__", None) or dir(module)), *inside}:
+        if not name.startswith("_"):
+            found = getattr(module, name, None) or importlib.import_module(f"{home}.{name}")
+            if callable(getattr(found, "make", None) if inspect.ismodule(found) else found):
+                yield name
 
 
 def _is_submodule(module: Any, name: str) -> bool:

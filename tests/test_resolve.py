@@ -59,6 +59,15 @@ def test_an_unknown_algorithm_is_answered_with_those_there_are():
         resolve("rewards", "prefjax.algorithms")
 
 
+def test_a_module_without_make_is_no_answer_and_none_of_those_there_are():
+    with pytest.raises(ConfigError, match=r"'stats\(\)': prefjax.evals.stats has no make\(...\); did you mean"):
+        resolve("stats()", "prefjax.evals")
+    with pytest.raises(ConfigError, match="no 'zzz' in prefjax.evals; it has ") as raised:
+        resolve("zzz()", "prefjax.evals")
+    known = str(raised.value).partition("it has ")[2].split(", ")
+    assert {"perplexity", "skill", "win_rate"} < set(known) and not {"stats", "summary", "history"} & set(known)
+
+
 def test_a_call_calls_with_its_keywords():
     schedule = resolve("constant(warmup=3)", "prefjax.optim")(100)
     assert [float(schedule(step)) for step in (0, 1, 2, 3, 99)] == [0.25, 0.5, 0.75, 1.0, 1.0]
