@@ -8,7 +8,7 @@ import glob
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from prefjax.data import lines
@@ -41,16 +41,21 @@ def files(path: str | os.PathLike) -> list[str]:
     return found
 
 
-def objects(path: str, fixes: Fixes) -> Iterator[tuple[int, dict[str, Any] | Refused]]:
+def objects(path: str, fixes: Fixes, *, empty: Collection[str] = ()) -> Iterator[tuple[int, dict[str, Any] | Refused]]:
     """The objects of a file with their line or row numbers, from 1, a few in memory at a time.
 
-    One that cannot be used comes as the `Refused` that says why. What JSON lines leave to fix is counted in `fixes`.
+    One that cannot be used comes as the `Refused` that says why.
+
+    Args:
+      path: of the file.
+      fixes: counts what JSON lines leave to fix.
+      empty: fields that are empty texts where a CSV has nothing; others are absent there.
 
     Raises:
       DataError: the file cannot be read.
     """
     if path.lower().endswith(".csv"):
-        return _csv_rows(path)
+        return _csv_rows(path, empty)
     with open(path, "rb") as file:
         start = file.read(4)
     return _arrow_rows(path, start) if start in (_ARROW, _PARQUET) else lines.objects(path, fixes)
@@ -76,8 +81,8 @@ def _saved(folder: str) -> list[str]:
     raise DataError(clean(f"{folder}: no such file, but a folder: name its files, as in {folder}/*.jsonl"))
 
 
-def _csv_rows(path: str) -> Iterator[tuple[int, dict[str, Any] | Refused]]:
-    """Rows under a line of names with the line each ends on, all of them texts; an empty field is absent."""
+def _csv_rows(path: str, empty: Collection[str]) -> Iterator[tuple[int, dict[str, Any] | Refused]]:
+    """Rows under a line of names with the line each ends on, all of them texts; an empty one may be absent."""
     csv.field_size_limit(lines.MAX_LINE)  # of characters; the library's own limit is below what a text may have
     number = 0
     try:
@@ -87,7 +92,7 @@ def _csv_rows(path: str) -> Iterator[tuple[int, dict[str, Any] | Refused]]:
             for row in table:
                 number = table.line_num
                 whole = None not in row and None not in row.values()
-                kept = {name: text for name, text in row.items() if text}
+                kept = {name: text for name, text in row.items() if text or name in empty}
                 yield (
                     number,
                     kept if whole else Refused("", "not a row", "it has more or fewer fields than the first line"),

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import socket
 import threading
 import time
 import urllib.error
@@ -155,7 +156,10 @@ class Remote:
                     raise ConfigError(f"the judge at {redact(self._address)}: {why}") from None
                 wait = _seconds(error.headers.get("Retry-After"))
             except (OSError, http.client.HTTPException) as error:  # refused, reset, timed out, cut short
-                why, wait = str(getattr(error, "reason", error)) or type(error).__name__, None
+                reason = getattr(error, "reason", error)
+                if isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME:
+                    raise ConfigError(f"the judge at {redact(self._address)}: there is no such host") from None
+                why, wait = str(reason) or type(error).__name__, None
             if attempt < self._tries["retries"]:
                 time.sleep(min(self._tries["backoff"] * 2**attempt if wait is None else wait, _LONGEST_WAIT))
         self._rest_until = time.monotonic() + _REST

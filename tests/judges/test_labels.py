@@ -61,6 +61,24 @@ def test_rows_on_the_same_answers_are_votes(tmp_path):
     assert judge_of(tmp_path / "half.jsonl", [rows[0], rows[3]])("p", "x", "y") == "tie"
 
 
+def test_the_last_word_of_an_annotator_counts(tmp_path):
+    said = [("ann", "x", "y", "A"), ("ann", "y", "x", "A"), ("bob", "x", "y", "A"), (None, "x", "y", "A")]
+    rows = [{"prompt": "p", "a": a, "b": b, "verdict": v, "annotator": who} for who, a, b, v in said]
+    assert judge_of(tmp_path / "one.jsonl", rows[:2])("p", "x", "y") == "B"
+    assert judge_of(tmp_path / "two.jsonl", rows[:3])("p", "x", "y") == "tie"
+    assert judge_of(tmp_path / "three.jsonl", rows)("p", "x", "y") == "A"
+    named = [{"who" if name == "annotator" else name: value for name, value in row.items()} for row in rows[:2]]
+    assert judge_of(tmp_path / "who.jsonl", named, ", annotator='who'")("p", "x", "y") == "B"
+
+
+def test_an_empty_answer_is_one_in_a_spreadsheet_too(tmp_path):
+    rows = [{"prompt": "p", "a": "", "b": "y", "verdict": "B"}]
+    assert [judge_of(tmp_path / name, rows)("p", "", "y") for name in ("l.csv", "l.jsonl")] == ["B", "B"]
+    assert (
+        judge_of(tmp_path / "m.csv", [{"prompt": "p", "chosen": "x", "rejected": "", "grade": ""}])("p", "x", "") == "A"
+    )
+
+
 def test_what_nobody_labelled_is_invalid_and_said_once(tmp_path, caplog):
     judge = judge_of(tmp_path / "l.jsonl", [{"prompt": "p", "chosen": "c", "rejected": "r"}])
     with caplog.at_level(logging.WARNING):
@@ -90,6 +108,11 @@ def test_other_names(tmp_path):
         ({"prompt": "p", "ranking": "xyz"}, "l.jsonl:1: ranking: mistyped field: expected a list"),
         ({"prompt": "p", "chosen": "x"}, "l.jsonl:1: rejected: missing field"),
         ({"prompt": "p", "chosen": "x", "rejected": "y", "grade": "good"}, "l.jsonl:1: grade: mistyped field"),
+        ({"prompt": "p", "chosen": "x", "rejected": "y", "grade": 0.5}, "l.jsonl:1: grade: mistyped field"),
+        ({"prompt": "p", "ranking": "good, bad"}, "l.jsonl:1: ranking: mistyped field: expected a list of texts"),
+        ({"prompt": "p", "ranking": 3}, "l.jsonl:1: ranking: mistyped field: expected a list of texts"),
+        ({"prompt": "p", "ranking": ["x", 3]}, "l.jsonl:1: ranking: mistyped field: expected the text"),
+        ({"prompt": [1, 2], "a": "x", "b": "y", "verdict": "A"}, "l.jsonl:1: prompt: mistyped field"),
         ({"prompt": "p", "chosen": "x", "rejected": "y", "votes": [1]}, "l.jsonl:1: votes: label out of scale"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -279,6 +280,19 @@ def test_no_more_at_a_time_than_allowed(serve):
     compare_all(judge, [("p", f"a{i}", "b") for i in range(12)])
     assert len(server.questions) == 24
     assert most == 3
+
+
+def test_a_host_that_there_is_not_stops_at_once(monkeypatch, tmp_path):
+    def lookup(*args, **kwargs):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setenv("PREFJAX_CACHE", str(tmp_path))
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    judge = make("url(base_url='http://judge.invalid/v1', model='m', backoff=60.0)")
+    with pytest.raises(
+        ConfigError, match=r"the judge at http://judge.invalid/v1/chat/completions: there is no such host"
+    ):
+        judge("p", "a", "b")
 
 
 @pytest.mark.parametrize(
