@@ -1,5 +1,6 @@
 """What `prefjax eval` does: evaluations of a checkpoint, in the form in which the run itself records them."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from prefjax.errors import ConfigError
 from prefjax.evals import history
 from prefjax.evals.summary import Summary, summarise
 from prefjax.setup import evaluations, setup
+from prefjax.train import measured, rows_of
 
 
 def evaluate(options: Any) -> None:
@@ -31,19 +33,19 @@ def evaluate(options: Any) -> None:
         config.evals = options.evals
     if not any(config.evals.values()):
         raise ConfigError(f"{workdir}: the run has no evaluations; give --eval NAME=CALL")
-    run = setup(config, facts.get("frozen"))
-    like = run.parallel.place(run.algorithm.init(jax.random.key(config.seed), run.params))
-    evals, state = evaluations(run), checkpoint.state(workdir, options.step, like)
-    at, key = int(state.step), jax.random.key(0)
-    found = {name: call(state, run.frozen, key) for name, call in evals.items()}
-    told = summarise(found)
-    Console().print(table(told, at))
-    if options.out:
-        with files.writing(Path(options.out)):
-            files.write_json(Path(options.out), {"step": at, "evals": told})
-        print(f"in {options.out}")
-    else:
-        record(workdir, at, told, found, options.evals)
+    with contextlib.nullcontext() if options.out else files.locked(workdir):
+        run = setup(config, facts.get("frozen"), dry=True)
+        like = run.parallel.place(run.algorithm.init(jax.random.key(config.seed), run.params))
+        evals, state = evaluations(run), checkpoint.state(workdir, options.step, like)
+        at, found = int(state.step), dict(measured(evals, state, run.frozen))
+        told = summarise(found)
+        Console().print(table(told, at))
+        if options.out:
+            with files.writing(Path(options.out)):
+                files.write_json(Path(options.out), {"step": at, "evals": told})
+            print(f"in {options.out}")
+        else:
+            record(workdir, at, told, found, options.evals)
 
 
 def config_of(workdir: Path) -> tuple[Any, dict[str, Any]]:
@@ -72,12 +74,12 @@ def record(
     if other:
         raise ConfigError(f"{file} says something else of {', '.join(other)}; give another name, or --out=FILE")
     new = {name: summary for name, summary in told.items() if name not in there}
-    with files.locked(workdir):
-        rows = [{"step": at, "eval": name, **row} for name in new for row in found[name].get("samples", [])]
-        with files.writing(workdir), (workdir / "samples.jsonl").open("a") as samples:
-            samples.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        if new:
-            history.add(workdir, at, new, {name: call for name, call in calls.items() if name in new})
+    if new:
+        samples, rows = workdir / "samples.jsonl", [row for name in new for row in rows_of(name, found[name])]
+        whole = samples.read_bytes().rpartition(b"\n") if samples.exists() else (b"", b"", b"")  # a last one was cut
+        lines = (json.dumps({"step": at, **row}, ensure_ascii=False) + "\n" for row in rows)
+        files.write(samples, b"".join(whole[:2]).decode() + "".join(lines))
+        history.add(workdir, at, new, {name: call for name, call in calls.items() if name in new})
     print(f"in {file}" + ("" if new else ", as they were"))
 
 

@@ -71,13 +71,18 @@ class Record:
     def resume(self, step: int) -> set[str]:
         """Forgets what will be written again: lines after `step`, a last one that was cut, an evaluation that was cut.
 
+        What `prefjax eval` added of that step is kept.
+
         Returns:
           The names of the evaluations of that step that the record holds.
         """
         rows = {name: self._rows(name, step) for name in _LINES}
+        if not step:  # it starts again
+            rows["metrics.jsonl"], rows["timing.jsonl"] = [], []
         last = [key for row in rows["metrics.jsonl"] if row["step"] == step for key in row]
         evaluated = {key.split("/")[1] for key in last if key.startswith("eval/")}
-        whole = lambda row: row["step"] < step or "eval" not in row or row["eval"] in evaluated
+        cut = {name for name, call in self.config["evals"].items() if call} - evaluated
+        whole = lambda row: row["step"] < step or row.get("eval") not in cut
         rows["samples.jsonl"] = [row for row in rows["samples.jsonl"] if whole(row)]
         rows["alarms.jsonl"] = [row for row in rows["alarms.jsonl"] if row["step"] < step]  # raised again from eval/
         for name, kept in rows.items() if is_first() else ():
@@ -136,9 +141,9 @@ class Record:
                 file.write(_line(row))
 
     def _rows(self, name: str, step: int) -> list[dict[str, Any]]:
-        """The whole lines of a file up to a step; none before the first."""
+        """The whole lines of a file up to a step."""
         path = self.workdir / name
-        lines = path.read_bytes().split(b"\n")[:-1] if step and path.exists() else []
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         return [row for line in lines if (row := json.loads(line))["step"] <= step]
 
 

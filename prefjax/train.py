@@ -12,7 +12,7 @@ from prefjax import budget, checkpoint, files, host, interrupt, models, processe
 from prefjax.data import load
 from prefjax.errors import Interrupted
 from prefjax.evals import history
-from prefjax.evals.summary import mean, summarise
+from prefjax.evals.summary import mean, metrics, summarise
 from prefjax.log import Meter, Record, progress
 from prefjax.setup import evaluations, setup
 from prefjax.types import Setup, TrainState
@@ -124,11 +124,10 @@ def take_up(
     meter.resume(cut)
     first = int(state.step)
     done = record.resume(first)
-    history.forget(record.workdir, first, done)
-    if first == 0 or due(first, config.eval_every, config.steps):
-        missing = {name: evals[name] for name in evals if name not in done}
-        return state, evaluate(missing, state, run.frozen, record)
-    return state, budget.resumed(record, first)
+    history.forget(record.workdir, first, evals.keys() - done)
+    evaluates = first == 0 or due(first, config.eval_every, config.steps)
+    missing = {name: call for name, call in evals.items() if evaluates and name not in done}
+    return state, evaluate(missing, state, run.frozen, record)  # alarms of what is there are raised again
 
 
 def settle(
@@ -157,20 +156,31 @@ def one_step(step: Callable) -> Callable:
 
 
 def evaluate(evals: dict[str, Callable], state: TrainState, frozen: Any, record: Record) -> budget.Verdict:
-    """Runs every evaluation on a state, with a key that is the same at every step, and records what they say.
+    """Runs every evaluation on a state, and records what they say.
 
     Returns:
-      What follows of them for the run, by its budget.
+      What follows of all that was evaluated at this step for the run, by its budget.
     """
-    key, at = jax.random.key(0), int(state.step)
-    for name, run in evals.items():
-        found = run(state, frozen, key)
-        record.samples(at, [{"eval": name, **row} for row in found.get("samples", [])])
+    at = int(state.step)
+    for name, found in measured(evals, state, frozen):
+        record.samples(at, rows_of(name, found))
         history.add(record.workdir, at, summarise({name: found}))
-        values = {f"eval/{name}/{metric}": mean(value) for metric, value in found.items() if metric != "samples"}
+        values = {f"eval/{name}/{metric}": mean(value) for metric, value in metrics(found).items()}
         record.metrics(at, values)  # last: what resumes believes an evaluation that has its metrics
-        host.give_back()
     return budget.spend(record, at)
+
+
+def measured(evals: dict[str, Callable], state: TrainState, frozen: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, what it finds on a state) for each evaluation, with a key that is the same for all and at every step."""
+    key = jax.random.key(0)
+    for name, run in evals.items():
+        yield name, run(state, frozen, key)
+        host.give_back()
+
+
+def rows_of(name: str, found: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an evaluation found, as rows of samples.jsonl."""
+    return [{"eval": name, **row} for row in found.get("samples", [])]
 
 
 def due(at: int, every: int, total: int) -> bool:

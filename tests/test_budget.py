@@ -7,6 +7,7 @@ import pytest
 from prefjax import checkpoint
 from prefjax.config import base, validate
 from prefjax.errors import ConfigError
+from prefjax.evals import history
 from prefjax.train import train
 
 
@@ -96,6 +97,70 @@ def test_a_breach_rolls_back_to_the_newest_checkpoint_inside_the_budget(warned, 
     assert files(tmp_path / "run") == before
     train(config("rollback", kl=100.0), tmp_path / "run")
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (warned[0] / "metrics.jsonl").read_bytes()
+
+
+def test_a_run_that_is_extended_keeps_its_alarms_and_acts_on_them(warned, tmp_path):
+    train(config("warn", steps=4), tmp_path / "run")
+    at_the_end = lines(tmp_path / "run", "alarms.jsonl")
+    train(config("warn", steps=6), tmp_path / "run")
+    assert lines(tmp_path / "run", "alarms.jsonl") == lines(warned[0], "alarms.jsonl")
+    assert [alarm["step"] for alarm in at_the_end] == [4]
+    train(config("stop", steps=8), tmp_path / "run")  # over the budget where it ended: it does not go on
+    done = json.loads((tmp_path / "run" / "DONE").read_text())
+    assert done["step"] == 6 and done["stopped"]["at"] == 6
+
+
+def test_alarms_stay_where_the_old_end_is_no_step_that_is_evaluated_any_more(tmp_path):
+    c = config("warn", steps=3)
+    c.eval_every = c.checkpoint_every = 2
+    train(c, tmp_path)
+    assert [alarm["step"] for alarm in lines(tmp_path, "alarms.jsonl")] == [3]
+    c.steps = 4
+    train(c, tmp_path)
+    assert [alarm["step"] for alarm in lines(tmp_path, "alarms.jsonl")] == [4]  # patience: once over, and not the end
+    c.budget.patience = 1
+    c.steps = 6
+    train(c, tmp_path)
+    assert [alarm["step"] for alarm in lines(tmp_path, "alarms.jsonl")] == [4, 6]
+
+
+def test_what_is_left_of_the_budget_is_recorded(warned):
+    left = [json.loads((warned[0] / f"eval/{step}.json").read_text())["left"] for step in range(4)]
+    assert left == [{"kl": 2.5 - step} for step in range(4)]
+
+
+def nothing(run):
+    del run
+    return lambda state, frozen, key: {"mood": 1.0}
+
+
+def test_a_run_that_should_act_on_what_nothing_measures_is_refused(tmp_path, caplog):
+    c = config("stop", steps=1)
+    c.evals = {"mood": f"{__name__}:nothing()"}
+    with pytest.raises(
+        ConfigError, match=r"no evaluation measures what the budget limits: kl \(which needs kl_exact or"
+    ):
+        train(c, tmp_path / "stop")
+    c.budget.on_breach = "warn"
+    with caplog.at_level("INFO"):
+        train(c, tmp_path / "warn")
+    told = [r.message for r in caplog.records if "no evaluation measures" in r.message]
+    assert len(told) == 1 and "missing_eos (which needs stopped)" in told[0]
+
+
+def test_evaluations_that_the_config_does_not_name_are_no_part_of_the_budget(tmp_path):
+    c = config("warn", steps=2)
+    train(c, tmp_path)
+    history.add(tmp_path, 1, {"other": {"kl": {"mean": 99.0, "low": 90.0, "high": 100.0, "n": 12, "slices": {}}}})
+    (tmp_path / "eval/2.json").unlink()  # killed before its last evaluation
+    keep = [line for line in lines(tmp_path, "metrics.jsonl") if line["step"] < 2 or "train/loss" in line]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in keep))
+    history.add(tmp_path, 2, {"other": {"kl": {"mean": 99.0, "low": 90.0, "high": 100.0, "n": 12, "slices": {}}}})
+    (tmp_path / "DONE").unlink()
+    train(c, tmp_path)
+    assert not (tmp_path / "alarms.jsonl").exists() or lines(tmp_path, "alarms.jsonl") == []
+    assert json.loads((tmp_path / "eval/2.json").read_text())["evals"].keys() == {"other", "drift"}
+    assert json.loads((tmp_path / "eval/2.json").read_text())["left"] == {"kl": 0.5}
 
 
 def test_where_no_checkpoint_is_inside_a_run_rolls_back_to_its_start(tmp_path):

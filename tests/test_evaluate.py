@@ -6,6 +6,7 @@ import pytest
 
 from prefjax.cli import main
 from prefjax.config import base
+from prefjax.files import locked
 from prefjax.train import train
 
 SOURCE = "prefjax.worlds.desk:prompts(split='test')"
@@ -56,6 +57,22 @@ def test_a_step_that_was_not_evaluated_gets_its_file_and_its_completions(workdir
     assert main(["eval", f"--workdir={workdir}", "--step=1", f"--eval=few={shorter}"]) == 2
     assert "1.json says something else of few; give another name, or --out=FILE" in capsys.readouterr().err
     assert json.loads((workdir / "eval/1.json").read_text()) == entry
+
+
+def test_a_line_that_was_cut_is_mended_before_others_follow(workdir):
+    path = workdir / "samples.jsonl"
+    with path.open("a") as file:
+        file.write('{"step": 2, "eval": "answ')
+    assert main(["eval", f"--workdir={workdir}", "--step=1", f"--eval=more={SAMPLES}"]) == 0
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["eval"] for row in rows[-12:]] == ["more"] * 12
+
+
+def test_a_run_that_goes_on_is_left_alone(workdir, capsys):
+    with locked(workdir):
+        assert main(["eval", f"--workdir={workdir}", "--step=1", f"--eval=late={SAMPLES}"]) == 6
+        assert main(["eval", f"--workdir={workdir}", f"--out={workdir}/beside.json"]) == 0
+    assert "late" not in json.loads((workdir / "eval/1.json").read_text())["evals"]
 
 
 @pytest.mark.parametrize(

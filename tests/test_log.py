@@ -80,14 +80,19 @@ def test_resume_forgets_what_will_be_written_again(record, tmp_path):
     ]
 
 
-def test_an_evaluation_that_was_cut_is_forgotten_and_one_that_ended_is_named(record, tmp_path):
+def test_an_evaluation_that_was_cut_is_forgotten_and_one_that_ended_is_named(tmp_path):
+    c = base()
+    c.evals = {"whole": "a()", "cut": "a()", "off": ""}
+    record = Record(tmp_path, c.to_dict())
+    record.begin({})
+    record.samples(2, [{"eval": "added", "response": "a"}])  # by `prefjax eval`, which keeps no metrics
     for name in ("whole", "cut"):
         record.samples(2, [{"eval": name, "response": "a"}])
     record.metrics(1, {"eval/cut/x": 0.0})
     record.metrics(2, {"train/loss": 0.0})
     record.metrics(2, {"eval/whole/x": 0.0})
     assert record.resume(2) == {"whole"}
-    assert lines(tmp_path, "samples.jsonl") == [{"step": 2, "eval": "whole", "response": "a"}]
+    assert [row["eval"] for row in lines(tmp_path, "samples.jsonl")] == ["added", "whole"]
     assert record.resume(0) == set()
 
 

@@ -1,4 +1,4 @@
-"""Alarms: failures of preference tuning by their names, from what evaluations say. Pure functions; numpy alone.
+"""Alarms: failures of preference tuning by their names, from what evaluations say. Pure functions, without a model.
 
 A limit of `config.budget` that is passed is a "breach", on which a run may stop or roll back; all else is an "alarm".
 What each means, where its threshold is from, and how often it is false: docs/alarms.md.
@@ -7,11 +7,11 @@ What each means, where its threshold is from, and how often it is false: docs/al
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from prefjax.alarms.limits import over
+from prefjax.alarms.limits import left, limits_of, over, unmeasured
 from prefjax.alarms.signs import signs
 from prefjax.alarms.view import Alarm, Row, View
 
-__all__ = ["Alarm", "View", "check"]
+__all__ = ["Alarm", "View", "check", "left", "limits_of", "unmeasured"]
 
 
 def check(
@@ -37,4 +37,4 @@ def check(
     limits = list(over(view))
     patience = 1 if view.step >= steps else budget["patience"]
     raised = [a for a in limits if a.name != "kl-budget" or a.evidence["evaluations"] >= patience]
-    return raised + list(signs(view)), [a.name for a in limits if a.severity == "breach"]
+    return raised + list(signs(view)), list(dict.fromkeys(a.name for a in limits if a.severity == "breach"))

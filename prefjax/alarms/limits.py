@@ -1,23 +1,50 @@
 """The limits of `config.budget`: what is over one is a breach."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from prefjax.alarms.view import Alarm, View, change, evaluation, examples, now, points, series
+from prefjax.alarms.view import Alarm, View, change, evaluation, examples, known, now, of, points, series
 
 KL = ("kl_exact", "kl")  # nats a sequence to the original reference: exact where it is measured
+_MEASURED_BY = {"kl": KL, "missing_eos": ("stopped",)}  # limit -> metrics, where they have other names
 
 
 def over(view: View) -> Iterator[Alarm]:
-    """The limits that the last evaluation is over, each as a breach; patience is not asked for here."""
-    for check in (_kl, _length, _shares, _missing_eos, _entropy):
-        yield from check(view)
+    """The limits that the last evaluations are over, each as a breach; patience is not asked for here.
+
+    Every evaluation that measures what is limited is judged by itself: a rare slice may have one of its own.
+    """
+    for name in view.history[-1]["evals"]:
+        alone = of(view, name)
+        for check in (_kl, _length, _shares, _missing_eos, _entropy):
+            for alarm in check(alone):
+                yield alarm._replace(words=f"{alarm.words} ({name})", evidence=alarm.evidence | {"evaluation": name})
+
+
+def limits_of(budget: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The limits that are set, and the metrics that measure each, the best first."""
+    names = ("kl", "length_ratio", "benign_refusal", "unsafe_refusal", "factuality", "missing_eos", "entropy")
+    is_set = lambda limit: any(limit) if isinstance(limit, list | tuple) else bool(limit)
+    return {name: _MEASURED_BY.get(name, (name,)) for name in names if is_set(budget[name])}
+
+
+def unmeasured(entry: Mapping[str, Any], budget: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The limits that none of the evaluations of a step measures, and the metrics that would."""
+    found = {metric for told in entry["evals"].values() for metric in told}
+    return {name: metrics for name, metrics in limits_of(budget).items() if found.isdisjoint(metrics)}
+
+
+def left(entry: Mapping[str, Any], budget: Mapping[str, Any]) -> dict[str, float]:
+    """{"kl": nats that are left of its limit}, by the evaluation that measures the most; empty without limit or KL."""
+    found = [next(told[m]["mean"] for m in KL if m in told) for told in entry["evals"].values() if {*KL} & told.keys()]
+    return {"kl": budget["kl"] - max(found)} if found and budget["kl"] else {}
 
 
 def _kl(view: View) -> Iterator[Alarm]:
     limit, means, own = view.budget["kl"], series(view, *KL), now(view, *KL)
-    if not limit or own is None or not own["mean"] > limit:
+    if not limit or own is None or own["mean"] <= limit:  # what is not finite is over
         return
-    inside = [at for at, mean in enumerate(means) if not mean > limit]
+    inside = [at for at, mean in enumerate(means) if mean <= limit]
     times = len(means) - 1 - (inside[-1] if inside else -1)
     metric = (evaluation(view, *KL) or ("", ""))[1]
     words = (
@@ -29,16 +56,17 @@ def _kl(view: View) -> Iterator[Alarm]:
 
 
 def _length(view: View) -> Iterator[Alarm]:
-    own, (least, most) = now(view, "length_ratio"), view.budget["length_ratio"]
+    own, (least, most) = known(view, "length_ratio"), view.budget["length_ratio"]
     if own is None:
         return
     long, short = most and own["mean"] > most and own["low"] > 1, least and own["mean"] < least and own["high"] < 1
     if not (long or short):
         return
     name = "verbosity" if long else "brevity"
+    allowed = f"{least:g} to {most:g}" if least and most else f"at most {most:g}" if most else f"at least {least:g}"
     words = (
         f"completions are {own['mean']:.2f} times as long [{own['low']:.2f}, {own['high']:.2f}] as the reference's: "
-        f"{'length' if long else 'saying less'} is being rewarded; the budget allows {least:g} to {most:g}"
+        f"{'length' if long else 'saying less'} is being rewarded; the budget allows {allowed}"
     )
     evidence = {"length_ratio": own, "limit": [least, most]}
     yield Alarm(name, "length_ratio", view.step, "breach", words, evidence, examples(view, "length", bool(long)))
@@ -86,7 +114,7 @@ def _missing_eos(view: View) -> Iterator[Alarm]:
 
 def _entropy(view: View) -> Iterator[Alarm]:
     share, means = view.budget["entropy"], series(view, "entropy")
-    if not share or len(means) < 2 or not means[-1] < share * means[0]:
+    if not share or len(means) < 2 or means[-1] >= share * means[0]:
         return
     words = (
         f"entropy is {means[-1]:.3f} nats a token, {means[-1] / means[0]:.2f} of the start's {means[0]:.3f}, under "

@@ -16,12 +16,14 @@ from prefjax.alarms.view import (
     change,
     evaluation,
     examples,
+    known,
     now,
     number,
     points,
     series,
 )
 from prefjax.evals.stats import interval
+from prefjax.evals.summary import HEAD
 
 SETTLED = 0.2  # share of training before which some signs mean nothing yet
 STILL = 0.01  # nats a sequence: less than that is no movement
@@ -156,7 +158,7 @@ def _artifacts(view: View) -> Iterator[Alarm]:
     if len(means) < len(view.history) or max(means) < PERFECT:
         return
     form, shown = _form(view)
-    ratio, (least, most) = now(view, "length_ratio"), view.budget["length_ratio"]
+    ratio, (least, most) = known(view, "length_ratio"), view.budget["length_ratio"]
     if ratio and (ratio["mean"] > (most or 1.25) or ratio["mean"] < (least or 0.85)):
         form["length"], shown = f"is {ratio['mean']:.2f} times the reference's", shown or examples(view, "length")
     if form:
@@ -184,8 +186,7 @@ def _form(view: View) -> tuple[dict[str, str], list[dict[str, Any]]]:
         if abs(moved.mean) >= SHIFT and moved.excludes_zero:
             old, new = (100 * sum(shares[r] for r in both) / len(both) for shares in (before, after))
             found[feature] = f"{old:.0f} % to {new:.0f} %"
-            kept = ("record", "slice", "prompt", "response")
-            shown = shown or [{k: r.get(k) for k in kept} for r in news if has(r["response"]) == (new > old)][:SHOWN]
+            shown = shown or [{k: r.get(k) for k in HEAD} for r in news if has(r["response"]) == (new > old)][:SHOWN]
     return found, shown
 
 

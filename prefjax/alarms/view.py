@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from prefjax.evals import stats
 from prefjax.evals.stats import Interval, interval
+from prefjax.evals.summary import HEAD
 
 LEAST = 10  # prompts that a change has to be seen on, to be told from noise
 SHOWN = 3  # completions shown with an alarm
@@ -72,6 +73,20 @@ def now(view: View, *metrics: str) -> dict[str, Any] | None:
     return view.history[-1]["evals"][found[0]][found[1]] if found else None
 
 
+def known(view: View, metric: str) -> dict[str, Any] | None:
+    """As `now`, where the metric has an interval and was measured on as many prompts as a change has to be."""
+    own, (name, *_) = now(view, metric), evaluation(view, metric) or ("",)
+    if own is None or own["low"] is None:
+        return None
+    return own if len({row["record"] for row in view.rows(view.step) if row["eval"] == name}) >= LEAST else None
+
+
+def of(view: View, name: str) -> View:
+    """The same with one evaluation alone."""
+    alone = [{**entry, "evals": {n: told for n, told in entry["evals"].items() if n == name}} for entry in view.history]
+    return view._replace(history=alone)
+
+
 def series(view: View, *metrics: str) -> list[float]:
     """The means, from the start to now, of the first of `metrics` that there is now."""
     found = evaluation(view, *metrics)
@@ -129,9 +144,11 @@ def examples(view: View, metric: str, most: bool = True, part: Callable[[str], b
     rows = [r for r in view.rows(view.step) if r.get("eval") == found[0] and r.get(metric) is not None]
     rows = [r for r in rows if part is None or part(str(r.get("slice")))]
     rows.sort(key=lambda r: (r[metric] - olds.get(r["record"], 0.0)) * (-1 if most else 1))
-    chosen = list({r["record"]: r for r in reversed(rows)}.values())[::-1][:SHOWN]  # one for a prompt, the worst
-    kept = ("record", "slice", "prompt", "response", metric)
-    return [{k: r.get(k) for k in kept} | {"before": before.get(r["record"])} for r in chosen]
+    chosen: dict[Any, Row] = {}  # one for a prompt, the worst
+    for row in rows:
+        chosen.setdefault(row["record"], row)
+    shown = list(chosen.values())[:SHOWN]
+    return [{k: r.get(k) for k in (*HEAD, metric)} | {"before": before.get(r["record"])} for r in shown]
 
 
 def points(found: Change) -> str:

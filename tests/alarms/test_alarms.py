@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prefjax.alarms import check
+from prefjax.alarms import check, left, unmeasured
 from prefjax.config import base
 from prefjax.evals.stats import ratio
 from prefjax.evals.summary import summarise
@@ -94,6 +94,64 @@ def test_length_outside_its_band(length, expected):
     noise = np.random.default_rng(0).normal(0, 1, PROMPTS)
     raised, over = world(QUIET, QUIET | {"length": length + noise - noise.mean()})
     assert [a.name for a in raised] == over == expected
+
+
+def test_an_open_side_is_worded_as_one():
+    noise = np.random.default_rng(0).normal(0, 1, PROMPTS)
+    long = QUIET | {"length": 30.0 + noise}
+    for limits, words in (
+        ((0.85, 1.25), "allows 0.85 to 1.25 (answers)"),
+        ((0, 1.25), "allows at most 1.25 (answers)"),
+    ):
+        (raised, *_), _ = world(QUIET, long, budget={"length_ratio": limits})
+        assert raised.words.endswith(words)
+    assert names(world(QUIET, long, budget={"length_ratio": (0.85, 0)})) == []
+
+
+def test_length_is_judged_on_enough_prompts_and_with_an_interval():
+    long = {"mean": 2.0, "low": 1.5, "high": 2.5}
+    for own, prompts, expected in ((long, 10, ["verbosity"]), (long, 9, []), (long | {"low": None}, 10, [])):
+        rows = [{"eval": "a", "record": at, "response": "!", "length": 9.0} for at in range(prompts)]
+        history = [{"step": step, "evals": {"a": {"length_ratio": own}}} for step in (0, 50)]
+        raised, over = check(history, BUDGET, rows=lambda step, rows=rows: rows, steps=100)
+        assert [a.name for a in raised] == over == expected
+
+
+def test_every_evaluation_is_held_to_the_limits():
+    near, far = {"kl": {"mean": 1.0, "low": 0.9, "high": 1.1}}, {"kl": {"mean": 20.0, "low": 19.0, "high": 21.0}}
+    history = [{"step": step, "evals": {"common": near, "rare": far}} for step in (0, 100)]
+    raised, over = check(history, BUDGET, steps=100)
+    assert [a.name for a in raised] == over == ["kl-budget"]
+    assert raised[0].words.endswith("(rare)") and raised[0].evidence["evaluation"] == "rare"
+    assert left(history[-1], BUDGET) == {"kl": -10.0} and left(history[-1], BUDGET | {"kl": 0.0}) == {}
+
+
+@pytest.mark.parametrize("kl", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_over(kl):
+    history = [{"step": step, "evals": {"a": {"kl": {"mean": kl, "low": None, "high": None}}}} for step in (0, 100)]
+    assert check(history, BUDGET, steps=100)[1] == ["kl-budget"]
+
+
+def test_limits_that_nothing_measures():
+    entry = {"evals": {"a": {"kl": {}, "stopped": {}}}}
+    budget = BUDGET | {"factuality": 0.0, "length_ratio": (0, 0)}
+    assert unmeasured(entry, budget) == {n: (n,) for n in ("benign_refusal", "unsafe_refusal", "entropy")}
+    assert unmeasured({"evals": {}}, budget).keys() == {"kl", "missing_eos", *unmeasured(entry, budget)}
+
+
+def test_the_worst_completion_of_a_prompt_is_shown():
+    rows = {
+        step: [
+            {"eval": "a", "record": at, "response": f"{at}{tail}", "benign_refusal": value}
+            for at in range(12)
+            for tail, value in (("good", 0.0), ("bad", float(step > 0)))
+        ]
+        for step in (0, 100)
+    }
+    own = {"mean": 0.5, "low": 0.4, "high": 0.6, "slices": {}}
+    history = [{"step": step, "evals": {"a": {"benign_refusal": own}}} for step in (0, 100)]
+    raised, _ = check(history, BUDGET, rows=rows.__getitem__, steps=100)
+    assert [e["response"] for e in raised[0].examples] == ["0bad", "1bad", "2bad"]
 
 
 def test_length_that_is_not_known_well_is_no_breach():

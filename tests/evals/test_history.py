@@ -17,10 +17,10 @@ def metrics(workdir, *rows):
 def test_evaluations_of_a_step_are_one_file(tmp_path):
     write(tmp_path, 2, "a", "b")
     write(tmp_path, 10, "a")
-    history.mark(tmp_path, 10, ["kl-budget"])
+    history.mark(tmp_path, 10, ["kl-budget"], {"kl": -1.5})
     assert history.read(tmp_path) == [
         {"step": 2, "evals": {"a": {"x": {"mean": 2.0}}, "b": {"x": {"mean": 2.0}}}, "train": {}},
-        {"step": 10, "evals": {"a": {"x": {"mean": 10.0}}}, "train": {}, "over": ["kl-budget"]},
+        {"step": 10, "evals": {"a": {"x": {"mean": 10.0}}}, "train": {}, "over": ["kl-budget"], "left": {"kl": -1.5}},
     ]
     assert [entry["step"] for entry in history.read(tmp_path, 2)] == [2]
 
@@ -47,15 +47,15 @@ def test_training_is_averaged_since_the_evaluation_before(tmp_path):
 
 def test_a_resumed_run_forgets_what_it_will_write_again(tmp_path):
     for step in (0, 4, 8, 12):
-        write(tmp_path, step, "whole", "cut")
+        write(tmp_path, step, "whole", "cut", "added")
     before = history.path(tmp_path, 8).read_bytes()
-    history.forget(tmp_path, 8, {"whole"})
+    history.forget(tmp_path, 8, {"cut"})
     assert [(e["step"], list(e["evals"])) for e in history.read(tmp_path)] == [
-        (0, ["whole", "cut"]),
-        (4, ["whole", "cut"]),
-        (8, ["whole"]),
+        (0, ["whole", "cut", "added"]),
+        (4, ["whole", "cut", "added"]),
+        (8, ["whole", "added"]),
     ]
     write(tmp_path, 8, "cut")
-    assert history.path(tmp_path, 8).read_bytes() == before
-    history.forget(tmp_path, 0, set())
+    assert json.loads(history.path(tmp_path, 8).read_bytes()) == json.loads(before)
+    history.forget(tmp_path, 0, {"whole", "cut", "added"})
     assert history.read(tmp_path) == []
