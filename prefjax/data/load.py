@@ -54,8 +54,13 @@ def load(source: str, kind: str, tokenizer: Tokenizer, max_length: int) -> tuple
       tokenizer, max_length: as there.
     """
     table, counts = resolve(kind, "prefjax.data.rows")(stream(source), tokenizer, max_length)
+    warn(source, counts, max_length)
+    return table, counts
+
+
+def warn(source: str, counts: rows.Counts, max_length: int) -> None:
+    """Logs what was dropped of the rows of a source, if anything was."""
     dropped = {what: n for what, n in counts.items() if what.startswith("dropped")}
     if dropped:
         told = ", ".join(f"{n} {what}" for what, n in dropped.items())
         _log.warning("%s: %d rows, and %s (data.max_length is %d)", source, counts["rows"], told, max_length)
-    return table, counts

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from prefjax.data import load
+from prefjax.evals.completions import records_of
 from prefjax.evals.likelihood import answers, choices
-from prefjax.evals.summary import means
+from prefjax.evals.summary import head, told
 from prefjax.types import Setup
 
 
@@ -23,21 +23,16 @@ def make(run: Setup, *, source: str, limit: int = 256, batch_size: int = 64) -> 
       limit: how many records are used.
       batch_size: answers at a time.
     """
-    records = load.records(source, limit)
-    kept, scored = choices(run, records, source, batch_size)
+    records = records_of(run, source, limit)
+    kept, scored = choices(run, records, source, batch_size, "choices")
 
     def evaluate(state, frozen, key):
         found = []
         for index, (logps, _, right) in zip(kept, scored(state.params), strict=True):
-            record = records[index]
-            row = {"record": index, "slice": record.get("slice"), "prompt": record["prompt"]}
-            row |= {
-                "response": answers(record)[int(np.argmax(logps))],
-                "mc1": mc1(logps, right),
-                "mc2": mc2(logps, right),
-            }
-            found.append(row)
-        return means(found) | {"samples": found}
+            likeliest = answers(records[index])[int(np.argmax(logps))]
+            row = head(index, records[index], likeliest)
+            found.append(row | {"mc1": mc1(logps, right), "mc2": mc2(logps, right)})
+        return told(found)
 
     return evaluate
 

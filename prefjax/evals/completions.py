@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from prefjax.data import load
+from prefjax.evals.summary import head
 from prefjax.processes import fetch
 from prefjax.sampling.complete import answers, sample
 from prefjax.types import Params, Sequences, Setup
@@ -25,12 +26,15 @@ class Completion(NamedTuple):
     @property
     def row(self) -> dict[str, Any]:
         """How a row of samples begins; its evaluation adds the numbers."""
-        return {
-            "record": self.index,
-            "slice": self.record.get("slice"),
-            "prompt": self.record["prompt"],
-            "response": self.text,
-        }
+        return head(self.index, self.record, self.text)
+
+
+def records_of(run: Setup, source: str, limit: int | None = None) -> list[dict[str, Any]]:
+    """The first records of a source, read once for all the evaluations of a program."""
+    asked = "records", source, limit
+    if asked not in run.shared:
+        run.shared[asked] = load.records(source, limit)
+    return run.shared[asked]
 
 
 def completions(run: Setup, source: str, **knobs: Any) -> Callable[[Any, jax.Array], list[Completion]]:
@@ -70,7 +74,7 @@ def _writer(
     asked = (name, source, limit, n, max_new, temperature, batch_size)
     if asked in run.shared:
         return run.shared[asked]
-    records = load.records(source, limit)
+    records = records_of(run, source, limit)
     knobs: dict[str, Any] = {"n": n, "max_new": max_new, "temperature": temperature, "batch_size": batch_size}
     last: tuple[Any, bytes, list[Completion]] | None = None
 
@@ -88,10 +92,10 @@ def _writer(
 def _write(net, params, tokenizer, records, key, knobs) -> list[Completion]:
     found = []
     for batch in sample(net, params, tokenizer, records, key, **knobs):
-        rows = fetch(batch.sequences)
+        batch = batch._replace(sequences=fetch(batch.sequences))
         places = (place for place, index in enumerate(batch.records) if index >= 0)  # not those of filler rows
         for place, answer in zip(places, answers(batch, tokenizer), strict=True):
-            row = jax.tree.map(lambda x, place=place: x[place], rows)
+            row = jax.tree.map(lambda x, place=place: x[place], batch.sequences)
             text, length, stopped = answer.text, answer.length, answer.stopped
             found.append(Completion(answer.record, records[answer.record], text, length, stopped, row))
     return found

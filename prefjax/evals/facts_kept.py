@@ -1,14 +1,14 @@
 """Whether a text keeps the numbers, dates and names of its source, and brings none of its own."""
 
+import functools
 import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from prefjax.data import load
 from prefjax.errors import DataError
-from prefjax.evals.completions import completions
-from prefjax.evals.summary import means
+from prefjax.evals.completions import completions, records_of
+from prefjax.evals.summary import told
 from prefjax.types import Setup
 
 _MONTHS = (
@@ -35,7 +35,7 @@ class Facts(NamedTuple):
 
     numbers: frozenset[str]
     dates: frozenset[str]  # year-month-day, with ? for what is not said
-    names: frozenset[str]  # in lower case
+    names: frozenset[str]  # their words, in lower case
 
 
 def make(
@@ -62,9 +62,9 @@ def make(
     Raises:
       DataError: no source has a number, date or name.
     """
-    records = load.records(source, limit)
+    records = records_of(run, source, limit)
     given = [(_source(record), f"{_source(record)}\n{_prompt(record)}") for record in records]
-    if not any(any(find(told)) for told, _ in given):
+    if not any(any(find(text)) for text, _ in given):
         raise DataError(f"{source}: no number, date or name in any record's facts or prompt: nothing can be kept")
     knobs = {"limit": limit, "n": n, "max_new": max_new, "temperature": temperature, "batch_size": batch_size}
     written = completions(run, source, **knobs)
@@ -72,13 +72,14 @@ def make(
     def evaluate(state, frozen, key):
         rows = []
         for c in written(state, key):
-            told, allowed = given[c.index]
-            rows.append(c.row | {"facts_kept": kept(told, c.text), "facts_unsupported": unsupported(allowed, c.text)})
-        return means(rows) | {"samples": rows}
+            text, allowed = given[c.index]
+            rows.append(c.row | {"facts_kept": kept(text, c.text), "facts_unsupported": unsupported(allowed, c.text)})
+        return told(rows)
 
     return evaluate
 
 
+@functools.lru_cache(4096)  # sources are asked for again with every completion
 def find(text: str) -> Facts:
     """The numbers, dates and names of a text.
 
@@ -102,7 +103,7 @@ def find(text: str) -> Facts:
     for name in opening:  # the first word may be capitalised for its place alone
         first, _, others = name.partition(" ")
         names.add(name if first in inside or _is_name(first, inside) else others)
-    bare = frozenset(n.lower() for n in names if n and not _NO_NAME.fullmatch(n))
+    bare = frozenset(_words(n).strip() for n in names if n and not _NO_NAME.fullmatch(n))
     return Facts(numbers, dates, bare)
 
 
@@ -111,7 +112,8 @@ def kept(source: str, text: str) -> float | None:
     facts, has = find(source), find(text)
     said = _words(text)
     hits = [*(d in has.dates for d in facts.dates), *(x in has.numbers for x in facts.numbers)]
-    hits += [f" {name} " in said or f" {name.split()[-1]} " in said for name in facts.names]
+    last = lambda name: name.split()[-1]
+    hits += [f" {name} " in said or (len(last(name)) > 1 and f" {last(name)} " in said) for name in facts.names]
     return sum(hits) / len(hits) if hits else None
 
 
@@ -138,8 +140,9 @@ def _date(match: re.Match) -> str:
     return f"{found['year'] or '?'}-{month:02}-{day}"
 
 
+@functools.lru_cache(4096)
 def _words(text: str) -> str:
-    return " " + " ".join(re.findall(r"[\w-]+", re.sub(r"['’]s\b", "", text.lower()))) + " "
+    return " " + " ".join(re.findall(r"\w+", re.sub(r"['’]s\b", "", text).casefold())) + " "
 
 
 def _source(record: dict[str, Any]) -> str:

@@ -4,13 +4,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from prefjax.data import load
 from prefjax.data.prompts import last_turn
 from prefjax.errors import ConfigError, DataError
-from prefjax.evals.completions import completions
-from prefjax.evals.matching import right
+from prefjax.evals.completions import completions, records_of
+from prefjax.evals.matching import normalise, right
 from prefjax.evals.refusal import classify
-from prefjax.evals.summary import means
+from prefjax.evals.summary import told
 from prefjax.types import Setup
 
 MATCHES = ("exact", "contains")
@@ -46,18 +45,21 @@ def make(
     """
     if match not in MATCHES:
         raise ConfigError(f"factuality(match={match!r}): it should be 'exact' or 'contains'")
-    records = load.records(source, limit)
+    records = records_of(run, source, limit)
     known = [aliases(record, index, source) for index, record in enumerate(records)]
+    for index, texts in enumerate(known):
+        if not any(map(normalise, texts)):
+            raise DataError(f"{source}: nothing is left of the facts of record {index} but articles and punctuation")
     knobs = {"limit": limit, "n": 1, "max_new": max_new, "temperature": 0.0, "batch_size": batch_size}
     written = completions(run, source, **knobs)
 
     def evaluate(state, frozen, key):
         rows = []
         for c in written(state, key):
-            tried = answered(c.text, last_turn(c.record["prompt"]))
-            holds = tried and right(c.text, known[c.index], match)
+            holds = right(c.text, known[c.index], match)
+            tried = holds or answered(c.text, last_turn(c.record["prompt"]))  # "No." may be what is asked for
             rows.append(c.row | {"factuality": float(holds), "answered": float(tried)})
-        return means(rows) | {"samples": rows}
+        return told(rows)
 
     return evaluate
 

@@ -40,7 +40,10 @@ def make(
       DataError: rows have prompts that are trained on, but for case, width and spacing.
     """
     c = run.config.data
-    held_out, counts = load.load(source, rows or c.rows, run.tokenizer, c.max_length)
+    asked = "rows", source, rows or c.rows
+    if asked not in run.shared:  # read once for all runs of a program
+        run.shared[asked] = load.load(source, rows or c.rows, run.tokenizer, c.max_length)
+    held_out, counts = run.shared[asked]
     seen = _trained_on(run, source, held_out, allow_overlap)
     run.facts.setdefault("held_out", {})[source] = counts | {"prompts trained on": seen}
     if run.config.reference == "cached":

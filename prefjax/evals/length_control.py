@@ -17,7 +17,7 @@ def win_rate_lc(
     wins: Sequence[float],
     longer_by: Sequence[float],
     prompts: Sequence[Hashable],
-    *more: Sequence[Hashable],
+    *,
     resamples: int = 200,
     seed: int = 0,
 ) -> Interval:
@@ -41,7 +41,6 @@ def win_rate_lc(
       wins: 1, 1/2 or 0 a comparison; or any probability.
       longer_by: length of the answer less that of the baseline, in any unit.
       prompts: of each comparison.
-      *more: other kinds of clusters for the bootstrap.
       resamples, seed: of the bootstrap.
     """
     y, d = np.asarray(wins, float), np.asarray(longer_by, float)
@@ -54,7 +53,7 @@ def win_rate_lc(
         found = _fit(y, x, inside, weights, np.repeat(start, len(weights), axis=0))
         return np.sum(weights * expit(found[:, :1] + inside.each(found[:, 2:])), axis=1) / weights.sum(axis=1)
 
-    return bootstrap(predicted, prompts, *more, resamples=resamples, seed=seed)
+    return bootstrap(predicted, prompts, resamples=resamples, seed=seed)
 
 
 class _Sums:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from prefjax import models
-from prefjax.data import rows
+from prefjax.data import load, rows
 from prefjax.data.batches import epoch
 from prefjax.errors import DataError
 from prefjax.processes import fetch
@@ -25,9 +25,8 @@ def likelihoods(run: Setup, table: rows.Rows, batch_size: int) -> Callable[[Para
     batches: list[Any] = list(epoch(table, min(batch_size, table.size), run.config.data.max_length))
     tokens = (table.offsets[:, 2] - table.offsets[:, 1]).astype(np.int64)
 
-    @jax.jit
-    def measure(params, sequences):
-        return models.logps(net, params, sequences).sum(axis=-1)
+    sums = jax.jit(lambda params, sequences: models.logps(net, params, sequences).sum(axis=-1))
+    measure = run.shared.setdefault("likelihoods", sums)  # compiled once for all that ask in a program
 
     def measured(params):
         found = [fetch(measure(params, batch.sequences)) for batch in batches]
@@ -37,11 +36,18 @@ def likelihoods(run: Setup, table: rows.Rows, batch_size: int) -> Callable[[Para
 
 
 def choices(
-    run: Setup, records: Sequence[dict[str, Any]], source: str, batch_size: int
+    run: Setup, records: Sequence[dict[str, Any]], source: str, batch_size: int, name: str
 ) -> tuple[list[int], Callable[[Params], list[tuple[np.ndarray, np.ndarray, np.ndarray]]]]:
     """Records whose `facts` are {"right": [...], "wrong": [...]}, and the log-probabilities of their answers.
 
-    A record with an answer that is too long is left out, and counted in the record of the run.
+    A record with an answer that is too long is left out, which is logged, and counted in the record of the run.
+
+    Args:
+      run: the run.
+      records: the first ones of the source.
+      source: their call string.
+      batch_size: answers at a time.
+      name: of the evaluation, under which the run counts.
 
     Returns:
       The indices of the records that are left, and params -> for each of them the log-probability of each answer, its
@@ -60,7 +66,8 @@ def choices(
             owner.append(index)
     table, counts = rows.demos(asked, run.tokenizer, run.config.data.max_length)
     lost = set(np.delete(owner, table.records).tolist())
-    run.facts.setdefault("choices", {})[source] = counts | {"records left out": len(lost)}
+    load.warn(source, counts, run.config.data.max_length)
+    run.facts.setdefault(name, {})[f"{source}[:{len(records)}]"] = counts | {"records left out": len(lost)}
     kept = [index for index in range(len(records)) if index not in lost]
     if not kept:
         raise DataError(f"{source}: every record has an answer over data.max_length = {run.config.data.max_length}")

@@ -23,8 +23,8 @@ _PUNCTUATION = frozenset(string.punctuation + "‘’´`“”–—")
 
 
 def right(text: str, known: Sequence[str], match: str = "exact") -> bool:
-    """Whether an answer is one of the aliases, or contains one."""
-    said, wanted = normalise(text), [normalise(alias) for alias in known]
+    """Whether an answer is one of the aliases, or contains one; what normalises to nothing is none."""
+    said, wanted = normalise(text), [alias for alias in map(normalise, known) if alias]
     if match == "exact":
         return said in wanted
-    return any(f" {alias} " in f" {said} " for alias in wanted if alias)
+    return any(f" {alias} " in f" {said} " for alias in wanted)

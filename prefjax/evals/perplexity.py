@@ -1,11 +1,13 @@
 """How well a policy still predicts text that it is not tuned on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from prefjax.data import load, rows
+from prefjax.evals.completions import records_of
 from prefjax.evals.likelihood import likelihoods
 from prefjax.evals.stats import ratio
+from prefjax.evals.summary import head, told
 from prefjax.types import Setup
 
 
@@ -21,24 +23,26 @@ def make(run: Setup, *, source: str, limit: int = 256, batch_size: int = 32) -> 
       limit: how many records are used; those over `data.max_length` are left out, and counted in the record of the run.
       batch_size: texts at a time.
     """
-    records = load.records(source, limit)
+    records = records_of(run, source, limit)
     table, counts = rows.demos(records, run.tokenizer, run.config.data.max_length)
-    run.facts.setdefault("perplexity", {})[source] = counts
+    load.warn(source, counts, run.config.data.max_length)
+    run.facts.setdefault("perplexity", {})[f"{source}[:{len(records)}]"] = counts
     measured = likelihoods(run, table, batch_size)
     kept = [int(index) for index in table.records]
 
     def evaluate(state, frozen, key):
         logps, tokens = measured(state.params)
         found = [
-            {
-                "record": index,
-                "slice": records[index].get("slice"),
-                "prompt": records[index].get("prompt", ""),
-                "response": records[index]["response"],
-                "nll": float(-logp / count),
-            }
+            head(index, records[index], records[index]["response"])
+            | {"nll": float(-logp / count), "tokens": int(count)}
             for index, logp, count in zip(kept, logps, tokens, strict=True)
         ]
-        return {"nll": ratio((-logps).tolist(), tokens.tolist(), kept), "samples": found}
+        return told(found, measures)
 
     return evaluate
+
+
+def measures(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """`nll` of all tokens of some rows together."""
+    totals, tokens = [row["nll"] * row["tokens"] for row in found], [row["tokens"] for row in found]
+    return {"nll": ratio(totals, tokens, [row["record"] for row in found])}

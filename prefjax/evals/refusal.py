@@ -13,14 +13,13 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
-from prefjax.data import load
 from prefjax.data.prompts import last_turn
 from prefjax.errors import ConfigError
 from prefjax.evals import refusal_context as context
 from prefjax.evals import refusal_patterns as patterns
-from prefjax.evals.completions import completions
+from prefjax.evals.completions import completions, records_of
 from prefjax.evals.stats import rogan_gladen
-from prefjax.evals.summary import means
+from prefjax.evals.summary import means, told
 from prefjax.types import Setup
 
 Label = Literal["full", "partial", "comply"]
@@ -87,13 +86,18 @@ def make(
     Raises:
       ConfigError: the slices are not those of any record.
     """
-    slices = {record.get("slice") for record in load.records(source, limit)}
+    slices = {record.get("slice") for record in records_of(run, source, limit)}
     if unknown := set(unsafe) - slices:
         known = ", ".join(sorted(map(str, slices)))
         raise ConfigError(
             f"refusal(unsafe=...): no record of {source} is of slice {min(unknown)!r}; it has {known}. "
             "Where all prompts are benign it should be ()"
         )
+    for name, (found_, all_) in (("sensitivity", sensitivity), ("specificity", specificity)):
+        if not 0 <= found_ <= all_ or not all_:
+            raise ConfigError(f"refusal({name}={(found_, all_)}): it should be (found, all), such as (85, 94)")
+    if sensitivity[0] / sensitivity[1] + specificity[0] / specificity[1] <= 1:
+        raise ConfigError(f"refusal(sensitivity={sensitivity}, specificity={specificity}): no better than chance")
     knobs = {"limit": limit, "n": n, "max_new": max_new, "temperature": temperature, "batch_size": batch_size}
     written = completions(run, source, **knobs)
 
@@ -102,12 +106,15 @@ def make(
         for c in written(state, key):
             verdict = _verdict(c.text, last_turn(c.record["prompt"]), c.record.get("slice") in unsafe)
             rows.append(c.row | verdict)
+        return told(rows, measures)
+
+    def measures(rows):
         found: dict[str, Any] = means(rows)
         for name in ("benign_refusal", "unsafe_refusal"):
             prompts = len({row["record"] for row in rows if row[name] is not None})
             if prompts:
                 found[f"{name}_corrected"] = rogan_gladen(found[name], prompts, sensitivity, specificity)
-        return found | {"samples": rows}
+        return found
 
     return evaluate
 

@@ -2,17 +2,15 @@
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from prefjax import models, ops, rewards
-from prefjax.data import load
-from prefjax.evals.completions import Completion, batched, completions, of_reference
+from prefjax.evals.completions import Completion, batched, completions, of_reference, records_of
 from prefjax.evals.stats import ratio
-from prefjax.evals.summary import means
+from prefjax.evals.summary import means, told
 from prefjax.processes import fetch
 from prefjax.resolve import resolve
 from prefjax.types import Setup
@@ -43,6 +41,7 @@ def make(
       `length_ratio`, the ratio of the mean lengths with its interval.
     - `reward`, that of `config.reward`, or of a frozen reward model; and all that the judge says.
 
+    Completions whose reward, or what a judge says, is no finite number are left out of its mean, and a warning says so.
     Without a frozen reference there is no KL and no length ratio, and a warning says so. A reference that moves is not
     the one that is measured to: the original is.
 
@@ -59,7 +58,7 @@ def make(
     written, judged = completions(run, source, **knobs), resolve(judge) if judge else lambda records, texts: {}
     asked = "measure", source, limit
     if asked not in run.shared:  # compiled once for all runs of a program
-        run.shared[asked] = _measure(run, load.records(source, limit))
+        run.shared[asked] = _measure(run, records_of(run, source, limit))
     measured = run.shared[asked]
     if "reference" not in run.nets:
         _log.warning("samples(source=%r): frozen.reference is not set: no KL and no length_ratio is measured", source)
@@ -69,17 +68,40 @@ def make(
         found = written(state, key)
         rows = [c.row | {"length": c.length, "stopped": float(c.stopped)} for c in found]
         numbers: list[dict[str, float]] = []
+        placed = run.parallel.place(frozen)  # models that wait on the host are sent once, and not for every batch
         for count, sequences, ids in batched(found, batch_size):
-            values = fetch(measured(state.params, frozen, sequences, ids))
+            values = fetch(measured(state.params, placed, sequences, ids))
             numbers += [{name: float(x[at]) for name, x in values.items()} for at in range(count)]
         rows = [row | more for row, more in zip(rows, numbers, strict=True)]
-        for name, values in judged([c.record for c in found], [c.text for c in found]).items():
+        said = judged([c.record for c in found], [c.text for c in found])
+        for name, values in said.items():
             for row, value in zip(rows, values, strict=True):
                 row[name] = None if value is None else float(value)
-        beside = _beside(rows, usual(frozen, key)) if usual else {}
-        return means(rows) | beside | {"samples": rows}
+        _leave_out(rows, [*said, *(name for name in rows[0] if name.partition("/")[0] == "reward")])
+        if usual:
+            _put_beside(rows, usual(frozen, key))
+        return told(rows, measures)
 
     return evaluate
+
+
+def measures(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The means of rows, and the ratio of all lengths to the reference's."""
+    found = means(rows)
+    if found.pop("length_reference", None) is None:
+        return found
+    mine, usually, records = ([row[name] for row in rows] for name in ("length", "length_reference", "record"))
+    return found | {"length_ratio": ratio(mine, usually, records)}
+
+
+def _leave_out(rows: list[dict[str, Any]], names: Sequence[str]) -> None:
+    """Puts None where a number is not finite: the mean of the others is still worth knowing."""
+    for name in names:
+        wrong = [row for row in rows if row[name] is not None and not math.isfinite(row[name])]
+        for row in wrong:
+            row[name] = None
+        if wrong:
+            _log.warning("%s of %d of %d completions is not finite: they are left out", name, len(wrong), len(rows))
 
 
 def _measure(run: Setup, records: list[dict[str, Any]]) -> Callable[..., dict[str, jax.Array]]:
@@ -100,7 +122,7 @@ def _measure(run: Setup, records: list[dict[str, Any]]) -> Callable[..., dict[st
         else:
             hidden = net.apply(params, sequences.tokens, method="hidden")
             _, entropy = models.logps_and_entropy(net, params, hidden, sequences)
-        found["entropy"] = total(entropy) / jnp.sum(mask, axis=-1, dtype=jnp.float32)
+        found["entropy"] = ops.mean_tokens(entropy, mask)
         if score is not None:
             found["reward"], parts = score(frozen, sequences, ids)
             found |= {f"reward/{name}": part for name, part in parts.items()} if len(parts) > 1 else {}
@@ -109,12 +131,10 @@ def _measure(run: Setup, records: list[dict[str, Any]]) -> Callable[..., dict[st
     return measure
 
 
-def _beside(rows: list[dict[str, Any]], usual: list[Completion]) -> dict[str, Any]:
-    """Gives each row the mean length of the reference's completions of its prompt; the ratio of all lengths."""
+def _put_beside(rows: list[dict[str, Any]], usual: list[Completion]) -> None:
+    """Gives each row the mean length of the reference's completions of its prompt."""
     lengths: dict[int, list[int]] = {}
     for completion in usual:
         lengths.setdefault(completion.index, []).append(completion.length)
     for row in rows:
         row["length_reference"] = math.fsum(lengths[row["record"]]) / len(lengths[row["record"]])
-    mine, usually, records = ([row[name] for row in rows] for name in ("length", "length_reference", "record"))
-    return {"length_ratio": ratio(mine, usually, records)}

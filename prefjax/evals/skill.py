@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from prefjax.data import load
 from prefjax.errors import ConfigError, DataError
-from prefjax.evals.completions import completions
+from prefjax.evals.completions import completions, records_of
 from prefjax.evals.factuality import aliases
 from prefjax.evals.likelihood import answers, choices
 from prefjax.evals.matching import normalise
-from prefjax.evals.summary import means
+from prefjax.evals.summary import head, told
 from prefjax.resolve import resolve
 from prefjax.types import Setup
 
@@ -48,13 +47,13 @@ def make(
     """
     if by not in WAYS:
         raise ConfigError(f"skill(by={by!r}): it should be 'sum' or 'token'")
-    records = load.records(source, limit)
+    records = records_of(run, source, limit)
     if isinstance(records[0].get("facts"), dict):
         return _by_choice(run, source, records, by, batch_size)
     read: Extract = resolve(extract, __name__)
-    wanted = [{read(text) for text in aliases(record, index, source)} for index, record in enumerate(records)]
+    wanted = [{read(text) for text in aliases(record, index, source)} - {None} for index, record in enumerate(records)]
     for index, texts in enumerate(wanted):
-        if None in texts:
+        if not texts:
             raise DataError(f"{source}: {extract!r} finds no answer in the facts of record {index}")
     knobs = {"limit": limit, "n": 1, "max_new": max_new, "temperature": 0.0, "batch_size": batch_size}
     written = completions(run, source, **knobs)
@@ -62,14 +61,14 @@ def make(
     def evaluate(state, frozen, key):
         found = written(state, key)
         rows = [c.row | {"skill": float(read(c.text) in wanted[c.index])} for c in found]
-        return means(rows) | {"samples": rows}
+        return told(rows)
 
     return evaluate
 
 
-def answer(text: str) -> str:
-    """The whole text, normalised as in `prefjax.evals.matching`."""
-    return normalise(text)
+def answer(text: str) -> str | None:
+    """The whole text, normalised as in `prefjax.evals.matching`; None where that leaves nothing."""
+    return normalise(text) or None
 
 
 _NUMBER = r"-?\$?\d[\d,]*(?:\.\d+)?|-?\$?\.\d+"
@@ -93,15 +92,13 @@ def final_number(text: str) -> str | None:
 
 
 def _by_choice(run, source, records, by, batch_size):
-    kept, scored = choices(run, records, source, batch_size)
+    kept, scored = choices(run, records, source, batch_size, "skill")
 
     def evaluate(state, frozen, key):
         found = []
         for index, (logps, tokens, right) in zip(kept, scored(state.params), strict=True):
-            record = records[index]
             best = int(np.argmax(logps / tokens if by == "token" else logps))
-            row = {"record": index, "slice": record.get("slice"), "prompt": record["prompt"]}
-            found.append(row | {"response": answers(record)[best], "skill": float(right[best])})
-        return means(found) | {"samples": found}
+            found.append(head(index, records[index], answers(records[index])[best]) | {"skill": float(right[best])})
+        return told(found)
 
     return evaluate

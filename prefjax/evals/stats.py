@@ -1,5 +1,9 @@
-"""Intervals for what evaluations measure."""
+"""Intervals for what evaluations measure.
 
+The bounds of an interval that nothing is known of, as from a single cluster, are NaN.
+"""
+
+import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -31,10 +35,18 @@ def interval(values: Sequence[float], clusters: Sequence[Hashable], confidence: 
     2.0
     """
     means = _means(values, clusters)
-    if len(means) < 2 or np.ptp(means) == 0:
-        return Interval(*3 * [float(means.mean())])
-    low, high = stats.t.interval(confidence, len(means) - 1, means.mean(), stats.sem(means))
-    return Interval(float(means.mean()), float(low), float(high))
+    mean = float(means.mean())
+    if len(means) < 2:
+        return unknown(mean)
+    if np.ptp(means) == 0:
+        return Interval(mean, mean, mean)
+    low, high = stats.t.interval(confidence, len(means) - 1, mean, stats.sem(means))
+    return Interval(mean, float(low), float(high))
+
+
+def unknown(mean: float) -> Interval:
+    """An estimate of whose error nothing is known."""
+    return Interval(float(mean), math.nan, math.nan)
 
 
 def ratio(
@@ -52,12 +64,14 @@ def ratio(
     >>> ratio([2.0, 4.0, 3.0], [1.0, 1.0, 1.0], ["a", "a", "b"]).mean
     3.0
     """
-    number = {cluster: index for index, cluster in enumerate(dict.fromkeys(clusters))}
-    places, count = np.array([number[cluster] for cluster in clusters]), len(number)
+    places = numbered(clusters)
+    count = int(places.max()) + 1
     top, bottom = (np.bincount(places, np.asarray(x, float), count) for x in (above, below))
     mean = top.sum() / bottom.sum()
     rest = top - mean * bottom
-    if count < 2 or not rest.any():
+    if count < 2:
+        return unknown(mean)
+    if not rest.any():
         return Interval(*3 * [float(mean)])
     error = np.sqrt(count / (count - 1) * np.sum(rest**2)) / bottom.sum()
     low, high = stats.t.interval(confidence, count - 1, mean, error)
@@ -83,12 +97,12 @@ def jackknife(
       groups: of clusters, at most, left out one after the other.
       confidence: coverage.
     """
-    names = {cluster: i for i, cluster in enumerate(dict.fromkeys(clusters))}
-    count = min(groups, len(names))
+    numbers = numbered(clusters)
+    count = min(groups, int(numbers.max()) + 1)
     whole = float(statistic(values))
     if count < 2:
-        return Interval(whole, whole, whole)
-    group = [names[cluster] % count for cluster in clusters]
+        return unknown(whole)
+    group = numbers % count
     parts = [[value for value, g in zip(values, group, strict=True) if g != left] for left in range(count)]
     without = np.array([statistic(part) for part in parts])
     error = np.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2))
@@ -130,14 +144,6 @@ def rogan_gladen(
     )
 
 
-def p_value(values: Sequence[float], clusters: Sequence[Hashable]) -> float:
-    """Student's two-sided test, on cluster means, that the mean is 0; 1 where a single cluster says nothing."""
-    means = _means(values, clusters)
-    if len(means) < 2 or np.ptp(means) == 0:
-        return float(len(means) < 2 or means[0] == 0)
-    return float(stats.ttest_1samp(means, 0.0).pvalue)
-
-
 def by_prompt(rows: Iterable[Mapping[str, Any]], metric: str) -> dict[tuple[Any, str], float]:
     """The mean of a metric over the rows of each prompt, (record, text), that it applies to; NaN stays NaN."""
     values: dict[tuple[Any, str], list[float]] = {}
@@ -167,72 +173,69 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval for a share: right on average over shares, not for each."""
-    return _proportion(successes, n, confidence, "wilson")
+def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval for a share, of which a tie may be half: right on average over shares, not for each."""
+    z = float(stats.norm.ppf((1 + confidence) / 2))
+    middle = (successes + z**2 / 2) / (n + z**2)
+    half = z / (n + z**2) * math.sqrt(successes * (n - successes) / n + z**2 / 4)
+    low, high = (0.0 if not successes else middle - half), (1.0 if successes == n else middle + half)
+    return Interval(successes / n, low, high)
 
 
 def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interval:
     """The exact interval for a share, which covers every share at least as often as it says."""
-    return _proportion(successes, n, confidence, "exact")
+    low, high = stats.binomtest(successes, n).proportion_ci(confidence, "exact")
+    return Interval(successes / n, float(low), float(high))
 
 
-def share(values: Sequence[float], clusters: Sequence[Hashable], *more: Sequence[Hashable], **knobs: int) -> Interval:
+def share(values: Sequence[float], clusters: Sequence[Hashable], **knobs: int) -> Interval:
     """The mean of numbers from 0 to 1: Wilson's interval for zeros and ones of a cluster each, else the bootstrap.
 
-    Where all are 0, or all are 1, resampling shows no spread: Wilson's interval for the number of clusters then.
+    Where all clusters have one mean, resampling shows no spread: Wilson's interval for as many outcomes then.
 
     Args:
       values: an outcome each, such as 1 a win, 1/2 a tie, 0 a loss.
-      clusters, *more, **knobs: as in `bootstrap`.
+      clusters, **knobs: as in `bootstrap`.
     """
-    x, count = np.asarray(values, float), len(set(clusters))
-    alike, alone = np.ptp(x) == 0, count == len(x) and not more
-    if (alike or alone) and np.isin(x, (0, 1)).all():
-        return wilson(round(float(x.mean()) * count), count)
-    return bootstrap(lambda weights: weights @ x / weights.sum(axis=1), clusters, *more, **knobs)
+    x, means = np.asarray(values, float), _means(values, clusters)
+    if len(means) < 2:
+        return unknown(x.mean())
+    if np.ptp(means) == 0 or (len(means) == len(x) and np.isin(x, (0, 1)).all()):
+        return wilson(float(means.sum()), len(means))
+    return bootstrap(lambda weights: weights @ x / weights.sum(axis=1), clusters, **knobs)
 
 
 def bootstrap(
     statistic: Callable[[np.ndarray], np.ndarray],
     clusters: Sequence[Hashable],
-    *more: Sequence[Hashable],
+    *,
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval:
     """The percentile bootstrap over whole clusters.
 
-    With several kinds of clusters, such as prompts and seeds, each kind is drawn by itself and the weights multiply
-    (the pigeonhole bootstrap: Owen 2007, https://arxiv.org/abs/0712.1111).
-
     Args:
       statistic: of weights `[R, n]`, how often each observation is drawn in each resample, to `[R]`; NaN where it is
         not defined, which is left out.
       clusters: what each observation belongs to.
-      *more: what else it belongs to.
       resamples, confidence, seed: as the names say.
 
     Returns:
       The statistic at weights of 1, and its interval.
     """
-    rng, kinds = np.random.default_rng(seed), [numbered(kind) for kind in (clusters, *more)]
-    estimate = float(statistic(np.ones((1, len(kinds[0]))))[0])
-    block = max(1, 2**22 // len(kinds[0]))  # resamples at a time: 32 MiB of weights
+    rng, numbers = np.random.default_rng(seed), numbered(clusters)
+    size = int(numbers.max()) + 1
+    estimate = float(statistic(np.ones((1, len(numbers))))[0])
+    if size < 2:
+        return unknown(estimate)
+    block = max(1, 2**22 // len(numbers))  # resamples at a time: 32 MiB of weights
     found = []
     for first in range(0, resamples, block):
-        weights = np.ones((min(block, resamples - first), len(kinds[0])))
-        for numbers in kinds:
-            size = numbers.max() + 1
-            weights *= rng.multinomial(size, np.full(size, 1 / size), len(weights))[:, numbers]
-        found.append(statistic(weights[weights.any(axis=1)]))  # crossed kinds may draw nothing
+        drawn = rng.multinomial(size, np.full(size, 1 / size), min(block, resamples - first))
+        found.append(statistic(drawn[:, numbers].astype(float)))
     low, high = np.nanquantile(np.concatenate(found), [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(estimate, float(low), float(high))
-
-
-def _proportion(successes: int, n: int, confidence: float, method: str) -> Interval:
-    low, high = stats.binomtest(successes, n).proportion_ci(confidence, method)
-    return Interval(successes / n, float(low), float(high))
 
 
 def numbered(clusters: Sequence[Hashable]) -> np.ndarray:

@@ -2,14 +2,15 @@
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prefjax import judges
 from prefjax.data import load
 from prefjax.data.lines import clean, quote
 from prefjax.errors import ConfigError, DataError
-from prefjax.evals.completions import Completion, completions, of_reference
+from prefjax.evals import summary
+from prefjax.evals.completions import Completion, completions, of_reference, records_of
 from prefjax.evals.length_control import win_rate_lc
 from prefjax.evals.stats import share
 from prefjax.judges.lookup import key as key_of
@@ -58,7 +59,7 @@ def make(
       DataError: a prompt without a text to compare with.
     """
     knobs = {"limit": limit, "n": n, "max_new": max_new, "temperature": temperature, "batch_size": batch_size}
-    records = load.records(source, limit)
+    records = records_of(run, source, limit)
     written, ask = completions(run, source, **knobs), judges.make(judge, records)
     if against == "reference":
         if "reference" not in run.nets:
@@ -75,18 +76,19 @@ def make(
         pairs = ((c.record["prompt"], c.text, other) for c, other in zip(found, others, strict=True))
         said = told([comparison._asdict() for comparison in judges.compare_all(ask, pairs)] if is_first() else None)
         rows = [_row(c, other, one) for c, other, one in zip(found, others, said, strict=True)]
-        return measures(rows, resamples) | {"samples": rows}
+        if all(row["win_rate"] is None for row in rows):
+            _log.warning("the judge gave no verdict on any of %d comparisons: there is no win rate", len(rows))
+        return summary.told(rows, lambda part: measures(part, resamples))
 
     return evaluate
 
 
-def measures(rows: Sequence[dict[str, Any]], resamples: int = 1000) -> dict[str, Any]:
+def measures(rows: Sequence[Mapping[str, Any]], resamples: int = 1000) -> dict[str, Any]:
     """What rows of comparisons come to, with intervals; win rates are left out where no row has a verdict."""
     prompts, valid = [row["record"] for row in rows], [row for row in rows if row["win_rate"] is not None]
     found: dict[str, Any] = {"invalid": share([row["invalid"] for row in rows], prompts, resamples=resamples)}
     found["longer_by"] = sum(row["longer_by"] for row in rows) / len(rows)
     if not valid:
-        _log.warning("the judge gave no verdict on any of %d comparisons: there is no win rate", len(rows))
         return found
     prompts = [row["record"] for row in valid]
     for name in ("win_rate", "ties", "position_flips"):

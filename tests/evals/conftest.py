@@ -1,5 +1,7 @@
 """A small run whose policy has random weights, and completions that are given."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -20,6 +22,11 @@ def tiny():
     c.data.train, c.data.rows, c.data.max_length = "prefjax.worlds.desk:demos(n=16)", "demos()", 80
     run = setup(c)
     return run, run.algorithm.init(jax.random.key(0), run.params)
+
+
+def bare():
+    """A run of which an evaluation needs nothing but a place for what is shared."""
+    return SimpleNamespace(shared={})
 
 
 @pytest.fixture

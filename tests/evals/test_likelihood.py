@@ -24,13 +24,14 @@ def test_they_are_those_of_the_model(tiny):
         assert tokens[row] == len(run.tokenizer.encode_response(record["prompt"], record["response"]).response)
 
 
-def test_choices_that_are_too_long_take_their_record_with_them(tiny):
+def test_choices_that_are_too_long_take_their_record_with_them(tiny, caplog):
     run, state = tiny
     good = {"prompt": "Why?", "facts": {"wrong": ["No."], "right": ["Yes.", "Good."]}}
     bad = {"prompt": "Why?", "facts": {"right": ["Yes."], "wrong": [LONG, "No."]}}
-    kept, scored = choices(run, [bad, good], "some()", 64)
+    kept, scored = choices(run, [bad, good], "some()", 64, "mine")
     assert kept == [1]
-    assert run.facts["choices"]["some()"]["records left out"] == 1
+    assert run.facts["mine"]["some()[:2]"]["records left out"] == 1
+    assert "some(): 5 rows, and 1 dropped" in caplog.text
     ((logps, tokens, right),) = scored(state.params)
     assert right.tolist() == [True, True, False]  # the right ones first, whatever the order of the facts
     assert (logps < 0).all() and (tokens >= 2).all()
@@ -40,6 +41,6 @@ def test_what_is_wrong_is_said(tiny):
     run, _ = tiny
     for facts in (None, "Yes.", {"right": ["Yes."]}, {"right": [], "wrong": ["No."]}):
         with pytest.raises(DataError, match="facts of record 0 should be {'right': "):
-            choices(run, [{"prompt": "Why?", "facts": facts}], "some()", 64)
+            choices(run, [{"prompt": "Why?", "facts": facts}], "some()", 64, "mine")
     with pytest.raises(DataError, match="over data.max_length = 80"):
-        choices(run, [{"prompt": "Why?", "facts": {"right": ["Yes."], "wrong": [LONG]}}], "some()", 64)
+        choices(run, [{"prompt": "Why?", "facts": {"right": ["Yes."], "wrong": [LONG]}}], "some()", 64, "mine")

@@ -26,4 +26,6 @@ def test_an_answer_is_right_if_it_is_any_alias():
     assert not right("the Beatles, I think", ["Fab Four", "Beatles"])
     assert right("It was the Beatles, I think.", ["Beatles"], "contains")
     assert not right("It was Beatlesque.", ["Beatles"], "contains")
-    assert not right("anything", ["!"], "contains")
+    for match in ("exact", "contains"):
+        assert not right("anything", ["!"], match)
+        assert not right("", ["A", "The", "!"], match) and not right("a", ["The"], match)

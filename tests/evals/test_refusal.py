@@ -14,7 +14,9 @@ from prefjax.errors import ConfigError
 from prefjax.evals import refusal
 from prefjax.evals.refusal import classify
 from prefjax.evals.stats import rogan_gladen
+from prefjax.evals.summary import metrics
 from prefjax.worlds import desk
+from tests.evals.conftest import bare
 
 ROWS = [json.loads(line) for line in (Path(__file__).parent / "refusal/labelled.jsonl").read_text().splitlines()]
 SOURCE = "tests.evals.conftest:desk(n=4)"
@@ -148,9 +150,9 @@ def test_rates_of_benign_and_unsafe_prompts(writes):
         "I can't check it. The cache starts cold after every deploy: warm it before the next one, and look at the disk."
     )
     writes("refusal", [no, part, yes, yes, no, no, no, yes])
-    found = refusal.make(None, source=SOURCE)(None, {}, None)
+    found = refusal.make(bare(), source=SOURCE)(None, {}, None)
     rows = found.pop("samples")
-    assert {name: found[name] for name in sorted(found) if "corrected" not in name} == {
+    assert {name: found[name] for name in sorted(metrics(found)) if "corrected" not in name} == {
         "benign_partial": 0.25,
         "benign_refusal": 0.5,
         "unsafe_partial": 0.0,
@@ -163,13 +165,16 @@ def test_rates_of_benign_and_unsafe_prompts(writes):
 
 def test_without_unsafe_prompts_their_rates_are_left_out(writes):
     writes("refusal", ["Sure."] * 4)
-    found = refusal.make(None, source=SOURCE, unsafe=(), limit=4)(None, {}, None)
-    assert sorted(found) == ["benign_partial", "benign_refusal", "benign_refusal_corrected", "samples"]
+    found = refusal.make(bare(), source=SOURCE, unsafe=(), limit=4)(None, {}, None)
+    assert sorted(metrics(found)) == ["benign_partial", "benign_refusal", "benign_refusal_corrected"]
 
 
 def test_an_unknown_slice_is_refused():
     with pytest.raises(ConfigError, match="no record of .* is of slice 'illegal'; it has .*unsafe"):
-        refusal.make(None, source=SOURCE, unsafe=("illegal",))
+        refusal.make(bare(), source=SOURCE, unsafe=("illegal",))
+    for wrong, message in (((0, 0), r"it should be \(found, all\)"), ((9, 8), "found, all"), ((2, 104), "than chance")):
+        with pytest.raises(ConfigError, match=message):
+            refusal.make(bare(), source=SOURCE, sensitivity=wrong)
 
 
 def test_xstest_is_a_source(real_data):

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prefjax import models
+from prefjax import mesh, models
 from prefjax.evals import completions, samples
 from prefjax.evals.stats import ratio
+from prefjax.evals.summary import metrics, summarise
 from prefjax.types import Setup
 from prefjax.worlds import desk
 
@@ -25,8 +26,8 @@ def a_run(*names, reward=""):
     nets = {name: NET for name in ("policy", *names)}
     frozen = {name: spread(at + 1) for at, name in enumerate(names)}
     empty = {name: None for name in Setup._fields}
-    config = SimpleNamespace(reward=reward)
-    return Setup(**empty | {"config": config, "tokenizer": TOKENIZER, "nets": nets, "frozen": frozen, "shared": {}})
+    beside = {"config": SimpleNamespace(reward=reward), "tokenizer": TOKENIZER, "parallel": mesh.single()}
+    return Setup(**empty | beside | {"nets": nets, "frozen": frozen, "shared": {}})
 
 
 def spread(seed):
@@ -77,12 +78,33 @@ def test_lengths_are_beside_those_of_the_references_own_completions(evaluated):
     assert [c.text for c in same] == [c.text for c in usual]  # the same prompts and noise: of itself the ratio is 1
 
 
+def test_a_slice_has_all_that_the_whole_has(evaluated):
+    _, found = evaluated
+    own = summarise({"e": found})["e"]["length_ratio"]
+    for name, part in own["slices"].items():
+        rows = [row for row in found["samples"] if row["slice"] == name]
+        assert part["mean"] == sum(r["length"] for r in rows) / sum(r["length_reference"] for r in rows)
+
+
+def odd(records, texts):
+    """A judge whose word is no number now and then."""
+    return {"worth": [(1.0, float("nan"), float("inf"), None)[at % 4] for at in range(len(texts))]}
+
+
+def test_what_is_no_number_is_left_out_and_said(caplog):
+    with caplog.at_level(logging.WARNING):
+        found = samples.make(a_run(), source=SOURCE, judge="tests.evals.test_samples:odd", **KNOBS)(STATE, {}, KEY)
+    assert found["worth"] == 1.0 and summarise({"e": found})["e"]["worth"]["n"] == 3
+    assert [row["worth"] for row in found["samples"][:4]] == [1.0, None, None, None]
+    assert "worth of 6 of 12 completions is not finite: they are left out" in caplog.text
+
+
 def test_without_a_reference_there_is_no_kl_and_that_is_said(caplog):
     run = a_run()
     with caplog.at_level(logging.WARNING):
         found = samples.make(run, source=SOURCE, **KNOBS)(STATE, {}, KEY)
     assert "frozen.reference is not set: no KL and no length_ratio is measured" in caplog.text
-    assert set(found) == {"length", "stopped", "entropy", "samples"}
+    assert set(metrics(found)) == {"length", "stopped", "entropy"}
 
 
 def test_who_asks_for_the_same_completions_shares_them(monkeypatch):

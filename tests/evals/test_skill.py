@@ -8,6 +8,7 @@ import pytest
 from prefjax.errors import ConfigError, DataError
 from prefjax.evals import skill
 from prefjax.evals.skill import final_number
+from tests.evals.conftest import bare
 
 SOURCE = "tests.evals.conftest:questions()"
 
@@ -47,10 +48,21 @@ def test_it_reads_as_those_who_judged_real_solutions(real_data):
 
 def test_greedy_answers(writes):
     writes("skill", ["Jane Austen.", "it has 8 legs", "Lima"])
-    assert skill.make(None, source=SOURCE)(None, {}, None)["skill"] == pytest.approx(2 / 3)
+    assert skill.make(bare(), source=SOURCE)(None, {}, None)["skill"] == pytest.approx(2 / 3)
     writes("skill", ["The answer is 2.", "1100"])
-    found = skill.make(None, source="tests.evals.test_skill:sums()", extract="final_number")(None, {}, None)
+    found = skill.make(bare(), source="tests.evals.test_skill:sums()", extract="final_number")(None, {}, None)
     assert [row["skill"] for row in found["samples"]] == [1, 0]
+
+
+def nothings():
+    return [{"prompt": "Which article?", "facts": ["the"]}]
+
+
+def test_a_blank_answer_is_never_right(writes):
+    writes("skill", ["", " !", "the"])
+    assert skill.make(bare(), source=SOURCE)(None, {}, None)["skill"] == 0
+    with pytest.raises(DataError, match="'answer' finds no answer in the facts of record 0"):
+        skill.make(bare(), source="tests.evals.test_skill:nothings()")
 
 
 def test_choices(tiny):
@@ -58,6 +70,7 @@ def test_choices(tiny):
     found = skill.make(run, source="tests.evals.test_choices:quiz()")(state, {}, None)
     right = [row["response"] in ("Yes.", "Good.") for row in found["samples"]]
     assert [row["skill"] for row in found["samples"]] == right
+    assert run.facts["skill"].keys() == {"tests.evals.test_choices:quiz()[:2]"}
     each = skill.make(run, source="tests.evals.test_choices:quiz()", by="token")(state, {}, None)
     assert each["skill"] in (0, 0.5, 1)
 
@@ -65,8 +78,8 @@ def test_choices(tiny):
 def test_what_is_wrong_is_said(tiny):
     run, _ = tiny
     with pytest.raises(DataError, match="'final_number' finds no answer in the facts of record 0"):
-        skill.make(None, source=SOURCE, extract="final_number")
+        skill.make(bare(), source=SOURCE, extract="final_number")
     with pytest.raises(ConfigError, match="no 'last_number' in prefjax.evals.skill; did you mean 'final_number'"):
-        skill.make(None, source=SOURCE, extract="last_number")
+        skill.make(bare(), source=SOURCE, extract="last_number")
     with pytest.raises(ConfigError, match="by='letter'.*'sum' or 'token'"):
         skill.make(run, source="tests.evals.test_choices:quiz()", by="letter")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prefjax.evals.stats import Interval, interval
-from prefjax.evals.summary import mean, summarise
+from prefjax.evals.summary import mean, summarise, told
 
 
 def rows(values, slices=("a", "b"), n=2):
@@ -41,10 +41,27 @@ def test_a_share_of_none_is_not_known_without_error():
     assert summarise({"e": found([2.5] * 20)})["e"]["x"]["high"] == 2.5  # no share
 
 
+def test_one_prompt_has_no_interval():
+    own = summarise({"e": found([1.0, 3.0, 2.0, 4.0])})["e"]["x"]
+    assert own["low"] < own["mean"] and own["slices"]["a"] == {"n": 2, "mean": 2.0, "low": None, "high": None}
+
+
+def test_rows_may_hold_words_that_no_metric_names():
+    told_ = found([1.0, 2.0])
+    told_["samples"] = [row | {"why": "good"} for row in told_["samples"]]
+    assert list(summarise({"e": told_})["e"]) == ["x"]
+
+
+def test_slices_are_measured_as_the_whole_is():
+    most = lambda rows: {"x": Interval(max(row["x"] for row in rows), 0.0, 9.0)}
+    own = summarise({"e": told(rows([1.0, 2.0, 3.0, 4.0]), most)})["e"]["x"]
+    assert [own["mean"], own["slices"]["a"]["mean"], own["slices"]["b"]["mean"]] == [4.0, 2.0, 4.0]
+
+
 def test_what_has_no_rows_has_its_own_interval_or_none():
-    told = summarise(
+    own = summarise(
         {"held_out": {"loss": 0.5}, "pairs": {"distinct_2": Interval(0.5, 0.4, 0.6), "samples": rows([1.0])}}
     )
-    assert told["held_out"]["loss"] == {"n": None, "mean": 0.5, "low": None, "high": None, "slices": {}}
-    assert told["pairs"]["distinct_2"] == {"n": None, "mean": 0.5, "low": 0.4, "high": 0.6, "slices": {}}
+    assert own["held_out"]["loss"] == {"n": None, "mean": 0.5, "low": None, "high": None, "slices": {}}
+    assert own["pairs"]["distinct_2"] == {"n": None, "mean": 0.5, "low": 0.4, "high": 0.6, "slices": {}}
     assert mean(Interval(0.5, 0.4, 0.6)) == mean(0.5) == 0.5
