@@ -74,11 +74,12 @@ def now(view: View, *metrics: str) -> dict[str, Any] | None:
 
 
 def known(view: View, metric: str) -> dict[str, Any] | None:
-    """As `now`, where the metric has an interval and was measured on as many prompts as a change has to be."""
+    """As `now`, where the metric has an interval, and one of 10 prompts or more if it has completions."""
     own, (name, *_) = now(view, metric), evaluation(view, metric) or ("",)
     if own is None or own["low"] is None:
         return None
-    return own if len({row["record"] for row in view.rows(view.step) if row["eval"] == name}) >= LEAST else None
+    prompts = {row["record"] for row in view.rows(view.step) if row["eval"] == name}
+    return None if 0 < len(prompts) < LEAST else own
 
 
 def of(view: View, name: str) -> View:

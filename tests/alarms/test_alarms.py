@@ -110,7 +110,8 @@ def test_an_open_side_is_worded_as_one():
 
 def test_length_is_judged_on_enough_prompts_and_with_an_interval():
     long = {"mean": 2.0, "low": 1.5, "high": 2.5}
-    for own, prompts, expected in ((long, 10, ["verbosity"]), (long, 9, []), (long | {"low": None}, 10, [])):
+    cases = ((long, 10, ["verbosity"]), (long, 9, []), (long, 0, ["verbosity"]), (long | {"low": None}, 10, []))
+    for own, prompts, expected in cases:
         rows = [{"eval": "a", "record": at, "response": "!", "length": 9.0} for at in range(prompts)]
         history = [{"step": step, "evals": {"a": {"length_ratio": own}}} for step in (0, 50)]
         raised, over = check(history, BUDGET, rows=lambda step, rows=rows: rows, steps=100)

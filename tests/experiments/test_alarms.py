@@ -1,10 +1,13 @@
 """What runs are made to fail with, and the tables of what their alarms said."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from experiments.alarms import failures, recipes
-from experiments.alarms.tables import NAMES, false_alarms
+from experiments.alarms.tables import NAMES, false_alarms, tables
 from experiments.alarms.tables import failures as failing
 from prefjax.config import validate
 from prefjax.worlds import desk
@@ -17,6 +20,14 @@ def test_every_recipe_is_one_that_a_run_can_start_from(tmp_path):
     ):
         validate(config)
     assert {alarm for f in recipes.FAILURES.values() for alarm in f.expected} <= {*NAMES}
+
+
+def test_the_tables_are_those_of_the_runs_and_the_docs_have_them():
+    home = Path(recipes.__file__).parent
+    made = tables([json.loads(line) for line in (home / "results.jsonl").read_text().splitlines()])
+    assert (home / "table.md").read_text() == made
+    docs = (home.parents[1] / "docs" / "alarms.md").read_text()
+    assert all(table in docs for table in made.strip().split("\n\n"))
 
 
 def test_rewards_love_what_they_are_named_after():
