@@ -1,14 +1,17 @@
 """Runs that differ in their seeds alone, together; and what tells the groups apart."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from prefjax.errors import ConfigError
 from prefjax.evals.stats import interval
-from prefjax.report.runs import SEED, Estimate, Run, but_for_the_seed
+from prefjax.report.runs import Estimate, Run
 from prefjax.resolve import is_call, parse
+
+_SEED = re.compile(r"(seed\s*[=_/-]?\s*)\d+")  # in call strings and paths: "pairs(seed=3)", "runs/seed3/sft"
 
 
 class Group(NamedTuple):
@@ -55,6 +58,16 @@ def group(runs: Sequence[Run]) -> list[Group]:
     return [Group(label, members) for label, (_, members) in zip(labels, together, strict=True)]
 
 
+def but_for_the_seed(run: Run) -> dict[str, Any]:
+    """The settings of a run, alike for runs that differ in their seeds alone."""
+    left_out = ("seed", "cache", "wandb", "tensorboard", "keep")
+    return {
+        name: _SEED.sub(r"\1*", value) if isinstance(value, str) else value
+        for name, value in run.config.items()
+        if name not in left_out
+    }
+
+
 def _labels(settings: Sequence[dict[str, Any]], members: Sequence[list[Run]]) -> list[str]:
     """The settings that differ, if they are few and tell every group from every other; else the folders."""
     spread = [_spread(setting) for setting in settings]
@@ -70,7 +83,7 @@ def _labels(settings: Sequence[dict[str, Any]], members: Sequence[list[Run]]) ->
         return labels
     paths = [group[0].path.absolute() for group in members]
     root = Path(os.path.commonpath(paths)) if len(paths) > 1 else paths[0].parent
-    kept = [[part for part in path.relative_to(root).parts if not SEED.fullmatch(part)] for path in paths]
+    kept = [[part for part in path.relative_to(root).parts if not _SEED.fullmatch(part)] for path in paths]
     folders = [str(Path(*parts)) if parts else path.name for parts, path in zip(kept, paths, strict=True)]
     return folders if len(set(folders)) == len(folders) else [str(path) for path in paths]
 

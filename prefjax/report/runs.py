@@ -1,7 +1,6 @@
 """A workdir as the page and the gate read it: files alone, no model."""
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,6 @@ from prefjax.report.thin import Curve, thin
 
 TRAIN = ("loss", "score", "kl", "length", "entropy", "rewards/accuracy", "grad_norm")  # what is drawn of training
 MARKS = ("config.json", "run.json", "metrics.jsonl", "FAILED.json", "INTERRUPTED.json")  # a workdir has one of them
-SEED = re.compile(r"(seed\s*[=_/-]?\s*)\d+")  # in call strings and paths: "pairs(seed=3)", "runs/seed3/sft"
 
 
 class Estimate(NamedTuple):
@@ -96,8 +94,7 @@ def read(path: str | Path, bins: int = 400) -> Run:
         raise ConfigError(f"{path} is no workdir: {what}; give the folder that `prefjax train --workdir` wrote")
     columns, means, last = _metrics(path / "metrics.jsonl")
     status, message, stopped = _end(path)
-    clock = [row for row in _lines(path / "timing.jsonl") if "elapsed" in row]
-    again = [at for at, row in enumerate(clock) if row.get("resumed")]
+    resumes, seconds = _clock(path / "timing.jsonl")
     config, end = flatten(_json(path / "config.json") or {}), _step_of_end(path)
     return Run(
         path=path,
@@ -116,24 +113,14 @@ def read(path: str | Path, bins: int = 400) -> Run:
         alarms=list(_lines(path / "alarms.jsonl")),
         audit=_json(path / "audit.json"),
         checkpoints=sorted(int(p.name) for p in (path / "checkpoints").glob("*") if p.name.isdigit()),
-        resumes=[clock[at]["step"] for at in again],
-        seconds=sum(clock[at - 1]["elapsed"] for at in [*again, len(clock)] if at),
+        resumes=resumes,
+        seconds=seconds,
     )
 
 
 def estimate(value: dict[str, Any]) -> Estimate:
     """A metric of a summary."""
     return Estimate(value["mean"], value.get("low"), value.get("high"), value.get("n"))
-
-
-def but_for_the_seed(run: Run) -> dict[str, Any]:
-    """The settings of a run, alike for runs that differ in their seeds alone."""
-    left_out = ("seed", "cache", "wandb", "tensorboard", "keep")
-    return {
-        name: SEED.sub(r"\1*", value) if isinstance(value, str) else value
-        for name, value in run.config.items()
-        if name not in left_out
-    }
 
 
 def _metrics(path: Path) -> tuple[dict[str, tuple[list[int], list[float]]], list[dict[str, Any]], int]:
@@ -155,6 +142,17 @@ def _metrics(path: Path) -> tuple[dict[str, tuple[list[int], list[float]]], list
                 steps.append(step)
                 values.append(value)
     return columns, means, last
+
+
+def _clock(path: Path) -> tuple[list[int], float]:
+    """The steps after which a process went on, and the seconds of all processes."""
+    resumes, before, last = [], 0.0, 0.0
+    for row in _lines(path):
+        if row.get("resumed"):
+            resumes.append(row["step"])
+            before += last
+        last = row.get("elapsed", last)
+    return resumes, before + last
 
 
 def _evaluations(path: Path, means: list[dict[str, Any]], calls: dict[str, str]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import pytest
 
 from prefjax import report
-from prefjax.report.groups import group, mean, over_runs
+from prefjax.report.groups import but_for_the_seed, group, mean, over_runs
 from prefjax.report.runs import Estimate, read
 from tests.workdirs import write
 
@@ -57,3 +57,13 @@ def test_a_folder_that_is_named_twice_is_one_run(tmp_path):
     write(tmp_path / "a", prompts=20)
     (only,) = report.read([tmp_path / "a", f"{tmp_path}/a/", tmp_path / "a" / ".." / "a"])
     assert len(only.runs) == 1
+
+
+def test_settings_but_for_the_seed(tmp_path):
+    first, second = (
+        read(write(tmp_path / f"seed{seed}", seed=seed, model=f"runs/seed{seed}/sft", tokenizer=f"t(seed={seed}, n=3)"))
+        for seed in (0, 12)
+    )
+    assert first.config != second.config
+    assert but_for_the_seed(first) == but_for_the_seed(second)
+    assert but_for_the_seed(first)["tokenizer"] == "t(seed=*, n=3)"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from prefjax.errors import ConfigError, DataError
-from prefjax.report.runs import Estimate, but_for_the_seed, read
+from prefjax.report.runs import Estimate, read
 from tests.workdirs import alarm, write
 
 
@@ -94,13 +94,3 @@ def test_how_a_run_ended(tmp_path):
     (folder / "DONE").write_text(json.dumps({"stopped": {"alarm": "kl-budget", "at": 160, "rolled_back_to": 120}}))
     assert read(folder).message == "stopped at step 160 by the alarm kl-budget, and rolled back to step 120"
     assert read(folder).stopped == "kl-budget"
-
-
-def test_settings_but_for_the_seed(tmp_path):
-    first, second = (
-        read(write(tmp_path / f"seed{seed}", seed=seed, model=f"runs/seed{seed}/sft", tokenizer=f"t(seed={seed}, n=3)"))
-        for seed in (0, 12)
-    )
-    assert first.config != second.config
-    assert but_for_the_seed(first) == but_for_the_seed(second)
-    assert but_for_the_seed(first)["tokenizer"] == "t(seed=*, n=3)"
