@@ -39,7 +39,7 @@ def base() -> ConfigDict:
     c.data = ConfigDict()
     c.data.train = ""  # a source: "pairs(path='pairs.jsonl')", "prefjax.worlds.desk:pairs(n=4000)"
     c.data.pretrain = ""  # source of demonstrations mixed into on-policy updates
-    c.data.rows = "pairs()"  # what the algorithm eats: "pairs()", "demos()", "prompts()"
+    c.data.rows = "pairs()"  # what the algorithm eats: "pairs()", "rankings()", "unpaired()", "demos()", "prompts()"
     c.data.max_length = 256  # tokens of prompt and response; longer rows are dropped and counted
 
     c.optim = ConfigDict()

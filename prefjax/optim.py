@@ -18,7 +18,7 @@ from prefjax.errors import ConfigError
 from prefjax.metrics import Mean, merge
 from prefjax.resolve import keywords, resolve
 from prefjax.sums import mixture
-from prefjax.types import Algorithm, Frozen, Hparams, Params, TrainState
+from prefjax.types import Algorithm, Frozen, Hparams, Params, TrainState, Unpaired
 
 LossFn = Callable[[Params, Frozen, Hparams, Any, jax.Array], tuple[Mean, dict[str, Mean]]]
 
@@ -55,7 +55,8 @@ def loss_of(config: Any, name: str = "loss") -> Callable[..., tuple[Mean, dict[s
 
     Each is given the arrays that it names, the keywords of its call string, and of the batch the rows that count and
     the columns that pairs may have. Of pairs, a loss on rows of tokens (which says by `per` what it weighs alike) is
-    given the chosen side, and `per` is "response" if no term says another.
+    given the chosen side, of judged responses the good ones (a bad one adds 0), and `per` is "response" if no term says
+    another.
 
     Returns:
       The function. A sum has the metrics of its terms, the first of a name without that of its term, and the value of
@@ -90,18 +91,22 @@ def _value(config, name, term, summed, numbers, batch, arrays):
     function, signature = term.call.function, inspect.signature(term.call.function)
     words, wanted, said = dict(term.call.words), signature.parameters, f"config.{name} {term.call.text!r}"
     takes_all = any(p.kind is p.VAR_KEYWORD for p in wanted.values())
+    of_good = "per" in wanted and isinstance(batch, Unpaired)
     of_chosen = "per" in wanted and any(x.ndim == 3 for x in arrays.values())
     if of_chosen:
         arrays = {key: x[:, 0] for key, x in arrays.items()}
+    if of_chosen or of_good:
         words["per"] = weighs(config, name, "response")
         if summed and words["per"] == "token":
             raise ConfigError(
-                f"{said} weighs tokens, and a sum of losses on pairs weighs pairs: per should be 'response' "
+                f"{said} weighs tokens, and a sum of losses on responses weighs those: per should be 'response' "
                 "or 'sequence'"
             )
     elif "per" in wanted:
         words["per"] = weighs(config, name, wanted["per"].default)
     columns = {column: x for column in _WITHOUT if (x := getattr(batch, column, None)) is not None}
+    if of_good:
+        columns = {}
     if of_chosen:
         columns = {k: x for k, x in columns.items() if k == "target"}  # the others say how it compares with the rest
     for column in columns:
@@ -109,7 +114,8 @@ def _value(config, name, term, summed, numbers, batch, arrays):
             raise ConfigError(f"{said} takes no {column}: config.data.rows should be 'pairs({_WITHOUT[column]})'")
     given = {key: x for key, x in arrays.items() if key in wanted}
     own = {k: numbers[path] for k, path in term.paths.items() if k != "weight" and path in numbers}
-    knobs = words | own | columns | {"where": batch.weight > 0}
+    counted = batch.weight > 0
+    knobs = words | own | columns | {"where": counted & (batch.target > 0.5) if of_good else counted}
     try:
         signature.bind(**given, **knobs)
     except TypeError as error:
@@ -117,7 +123,8 @@ def _value(config, name, term, summed, numbers, batch, arrays):
             f"{said} does not fit config.algorithm {config.algorithm!r}, which has {', '.join(arrays)}: {error}"
         ) from None
     try:
-        return function(**given, **knobs)
+        loss, metrics = function(**given, **knobs)
+        return (loss._replace(weight=jnp.sum(counted, dtype=jnp.float32)) if of_good else loss), metrics
     except ValueError as error:  # of shapes and names, at trace time
         raise ConfigError(f"{said}, on batches of config.algorithm {config.algorithm!r}: {error}") from error
 

@@ -106,7 +106,7 @@ def _part(tree: Params, like: Params) -> Params:
 def cached(
     config: Any, net: Any, params: Params, parallel: Parallel, tokenizer: str, rows: Rows, *, compute: bool = True
 ) -> tuple[Rows, dict[str, str]]:
-    """Pairs with the reference's log-probs as their column `ref_logps`, from the cache or, if need be, put there.
+    """Rows with the reference's log-probs as their column `ref_logps`, from the cache or, if need be, put there.
 
     The file is `<key>.npy` in `config.cache`, beside a `<key>.json` that says what the key is made of. It is written
     under another name and moved into place, so that a run sees all of it or nothing, and read as a memory map.
@@ -116,18 +116,18 @@ def cached(
       net, params: the reference.
       parallel: how it is computed, like a step.
       tokenizer: digest of the tokenizer.
-      rows: pairs or rankings.
+      rows: pairs, rankings or judged responses.
       compute: otherwise a column that is not there is zeros: enough to lower a step.
 
     Returns:
-      The pairs, and for the record of the run the file and whether it was found or computed.
+      The rows, and for the record of the run the file and whether it was found or computed.
 
     Raises:
-      ConfigError: the rows are neither, or the cache cannot be written.
+      ConfigError: the rows are none of these, or the cache cannot be written.
     """
-    if rows.responses < 2:
+    if rows.responses < 2 and rows.target is None:
         raise ConfigError(
-            "config.reference is 'cached', which is for pairs and rankings: config.data.rows should be 'pairs()'"
+            "config.reference is 'cached', which is for rows of judged responses: config.data.rows should be 'pairs()'"
         )
     parts = {
         "prefjax": __version__,

@@ -62,6 +62,16 @@ class Rankings(NamedTuple):
     ref_logps: jax.Array | None = None  # [B, N, T], nats
 
 
+class Unpaired(NamedTuple):
+    """A batch of single responses, each judged by itself: good or bad."""
+
+    sequences: Sequences  # [B, T]
+    mismatched: Sequences  # [B, T'], each prompt with the response to another: KTO estimates a KL on them
+    weight: jax.Array  # [B], 0 on filler rows
+    target: jax.Array  # [B], 1 good, 0 bad
+    ref_logps: jax.Array | None = None  # [B, T], nats
+
+
 class Prompts(NamedTuple):
     """A batch of prompts to sample from, right-padded."""
 

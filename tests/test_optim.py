@@ -224,7 +224,12 @@ def test_vmap_over_four_betas_is_four_runs_from_one_compilation(params):
         ("reward", "mine_loss()", {"margin": 1.0}, r"takes no margin: .* 'pairs\(margin_per_grade=0.0\)'"),
         ("reward", "dpo_loss()", {}, r"'dpo_loss\(\)' does not fit .* 'reward', which has rewards: missing .*'logps'"),
         ("dpo", "bradley_terry_loss()", {}, r"does not fit .* 'dpo', which has logps, mask: missing .*'rewards'"),
-        ("dpo", "dpo_loss() + sft_loss(per='token')", {}, "weighs tokens, and a sum of losses on pairs weighs pairs"),
+        (
+            "dpo",
+            "dpo_loss() + sft_loss(per='token')",
+            {},
+            "sum of losses on responses weighs those",
+        ),
         ("dpo", "dpo_loss() + sft_loss()", {"target": 0.5}, r"'sft_loss\(\)' takes no target: .*soft=False"),
         (
             "sft",

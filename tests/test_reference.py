@@ -385,7 +385,7 @@ def test_its_numbers_are_swept_in_one_program(config, toy):
         (
             "cached",
             {"data.rows": "prompts()"},
-            r"'cached', which is for pairs and rankings: config.data.rows should be 'pairs\(\)'",
+            r"'cached', which is for rows of judged responses: config.data.rows should be 'pairs\(\)'",
         ),
         ("cached", {"cache": "/dev/null/x"}, r"config.cache: /dev/null/x cannot be written: Not a directory"),
     ],

@@ -1,5 +1,6 @@
 """Direct preference optimisation and its family: two models, or the policy alone, straight from pairs."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,19 +15,28 @@ def make(config: Any, nets: models.Models) -> Algorithm:
 
     A loss that takes `ref_logps` is given those of `frozen["reference"]`; another (SimPO, ORPO) needs no reference.
     """
-    loss, referred = optim.loss_of(config), optim.takes(config, "ref_logps")
+    loss, score = optim.loss_of(config), scorer(config, nets)
+
+    def loss_fn(params, frozen, hparams, batch, key):
+        return loss(hparams, batch, **score(params, frozen, batch.sequences, batch.ref_logps))
+
+    return optim.algorithm(loss_fn, config, Pairs, Rankings)
+
+
+def scorer(config: Any, nets: models.Models) -> Callable[..., dict[str, jax.Array]]:
+    """What `config.loss` takes, as a function (params, frozen, sequences, cached ref_logps or None) -> arrays by name.
+
+    Raises:
+      ConfigError: the loss takes the log-probabilities of a reference, and there is none.
+    """
+    referred = optim.takes(config, "ref_logps")
     if referred and "reference" not in nets:
         raise ConfigError("config.frozen.reference is not set; it should be a model: c.frozen.reference = c.model")
 
-    def loss_fn(params, frozen, hparams, batch, key):
-        sequences = batch.sequences
+    def score(params, frozen, sequences, ref_logps=None):
         arrays = {"logps": models.logps(nets["policy"], params, sequences), "mask": sequences.response}
-        if referred:
-            arrays["ref_logps"] = batch.ref_logps
-            if batch.ref_logps is None:
-                arrays["ref_logps"] = jax.lax.stop_gradient(
-                    models.logps(nets["reference"], frozen["reference"], sequences)
-                )
-        return loss(hparams, batch, **arrays)
+        if referred and ref_logps is None:
+            ref_logps = jax.lax.stop_gradient(models.logps(nets["reference"], frozen["reference"], sequences))
+        return arrays | ({"ref_logps": ref_logps} if referred else {})
 
-    return optim.algorithm(loss_fn, config, Pairs, Rankings)
+    return score

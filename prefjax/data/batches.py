@@ -7,9 +7,9 @@ import numpy as np
 
 from prefjax.data.rows import Rows
 from prefjax.errors import ConfigError
-from prefjax.types import Demos, Packing, Pairs, Prompts, Rankings, Sequences
+from prefjax.types import Demos, Packing, Pairs, Prompts, Rankings, Sequences, Unpaired
 
-Batch = Pairs | Rankings | Demos | Prompts
+Batch = Pairs | Rankings | Unpaired | Demos | Prompts
 
 _WORTH_PACKING = 0.9  # of the tokens of rows with their padding: packing has a price of its own
 
@@ -23,7 +23,8 @@ def batches(
     next, so that no row is dropped.
 
     Args:
-      rows: pairs become `Pairs`, rankings `Rankings`, demonstrations `Demos`, prompts `Prompts`.
+      rows: pairs become `Pairs`, rankings `Rankings`, judged responses `Unpaired`, demonstrations `Demos`, prompts
+        `Prompts`.
       batch_size: B.
       max_length: the largest T, at least that of the longest row; T is not larger than the rows need.
       seed: of the order.
@@ -59,6 +60,7 @@ class _Plan(NamedTuple):
     """What the batches of a run share, so that they are one compiled program."""
 
     length: int  # T
+    crossed: int  # T of the longest prompt with the longest response, as far as rows may be that long
     groups: np.ndarray  # [G, B / G]: the rows of a batch that share a stream, first by shard, then by microbatch
     places: int  # in a stream; 0 where rows are not packed
 
@@ -67,17 +69,18 @@ def _plan(rows: Rows, batch_size: int, max_length: int, microbatches: int, shard
     if batch_size < 1 or batch_size % (microbatches * shards):
         raise ConfigError(f"batch_size: expected a positive multiple of {microbatches * shards}, got {batch_size}")
     prompt = rows.offsets[:, 1] - rows.offsets[:, 0]
-    responses = (rows.offsets[:, j + 1] - rows.offsets[:, j] for j in range(1, rows.responses + 1))
-    longest = int(max((prompt + response).max() for response in responses) if rows.responses else prompt.max())
+    responses = [rows.offsets[:, j + 1] - rows.offsets[:, j] for j in range(1, rows.responses + 1)]
+    longest = int(max((prompt + response).max() for response in responses) if responses else prompt.max())
     if longest > max_length:
         raise ConfigError(f"max_length: the longest row has {longest} tokens, got {max_length}")
     length = min(max_length, _round_up(longest, 8))
+    crossed = min(max_length, _round_up(prompt.max() + max((r.max() for r in responses), default=0), 8))
     groups = np.arange(batch_size).reshape(shards, -1, microbatches).swapaxes(1, 2).reshape(shards * microbatches, -1)
     count, tokens = groups.shape[1], rows.offsets[:, -1] - rows.offsets[:, 0]
     usual = count * tokens.mean() + 4 * np.sqrt(count) * tokens.std()  # of ten thousand batches one has more
     places = _round_up(min(usual, count * tokens.max()), 64)
     worth = places <= _WORTH_PACKING * count * rows.responses * length
-    return _Plan(length, groups, places if worth else 0)
+    return _Plan(length, crossed, groups, places if worth else 0)
 
 
 def _round_up(x: float, multiple: int) -> int:
@@ -87,7 +90,8 @@ def _round_up(x: float, multiple: int) -> int:
 def _collate(rows: Rows, indices: np.ndarray, plan: _Plan) -> Batch:
     """The batch of some rows, filled up with copies of the last of them, of weight 0."""
     real = np.arange(plan.groups.size) < len(indices)
-    indices = np.concatenate([indices, np.repeat(indices[-1:], len(real) - len(indices))])
+    others = _filled(np.roll(indices, len(indices) // 2), len(real))  # in order, the sides of a pair are neighbours
+    indices = _filled(indices, len(real))
     weight: Any = real.astype(np.float32)
     sequences = _sequences(rows, indices, plan)
     ref_logps = None if rows.ref_logps is None else _ref_logps(rows, indices, sequences.response)
@@ -103,15 +107,29 @@ def _collate(rows: Rows, indices: np.ndarray, plan: _Plan) -> Batch:
             target=None if rows.target is None else rows.target[indices],
             grade=None if rows.grade is None else rows.grade[indices],
         )
+    if rows.responses == 1 and rows.target is not None:
+        mismatched = _sequences(rows, indices, plan._replace(length=plan.crossed), others)
+        return Unpaired(sequences, mismatched, weight, rows.target[indices], ref_logps)
     if rows.responses == 1:
         return Demos(sequences, weight)
     ids: Any = np.where(real, rows.records[indices], -1).astype(np.int32)
     return Prompts(sequences.tokens, sequences.valid, ids)
 
 
-def _sequences(rows: Rows, indices: np.ndarray, plan: _Plan) -> Sequences:
-    """Numpy arrays `[B, N, T]`, or `[B, T]` if a row has one response or none."""
+def _filled(indices: np.ndarray, count: int) -> np.ndarray:
+    return np.concatenate([indices, np.repeat(indices[-1:], count - len(indices))])
+
+
+def _sequences(rows: Rows, indices: np.ndarray, plan: _Plan, others: np.ndarray | None = None) -> Sequences:
+    """Numpy arrays `[B, N, T]`, or `[B, T]` if a row has one response or none.
+
+    With `others` each prompt is followed by the response of another row, or by none where that answers the same prompt
+    or does not fit.
+    """
     parts = np.diff(rows.offsets[indices])  # [B, 1 + responses]
+    if others is not None:
+        parts[:, 1:] = np.diff(rows.offsets[others])[:, 1:]
+        parts[(rows.prompts[indices] == rows.prompts[others]) | (parts.sum(axis=1) > plan.length), 1:] = 0
     starts = parts[:, :1]  # [B, 1]
     ends = starts + parts[:, 1:] if rows.responses else starts  # [B, N]
     at = np.arange(plan.length)
@@ -120,7 +138,8 @@ def _sequences(rows: Rows, indices: np.ndarray, plan: _Plan) -> Sequences:
     for i, row in enumerate(indices):
         tokens[i, :, : starts[i, 0]] = rows.part(row, 0)
         for j in range(rows.responses):
-            tokens[i, j, starts[i, 0] : ends[i, j]] = rows.part(row, j + 1)
+            response = rows.part(row if others is None else others[i], j + 1)
+            tokens[i, j, starts[i, 0] : ends[i, j]] = response[: parts[i, j + 1]]
     arrays = tokens, valid, valid & (at >= starts[..., None])
     if rows.responses < 2:
         arrays = (array[:, 0] for array in arrays)

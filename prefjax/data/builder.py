@@ -28,7 +28,8 @@ class Rows(NamedTuple):
     tokens: np.ndarray  # [all tokens] int32
     offsets: np.ndarray  # [rows, K + 2] int64
     records: np.ndarray  # [rows] int32, the index of the record each row came from
-    target: np.ndarray | None = None  # [rows] float32, probability that candidate 0 wins; None where it is always 1
+    target: np.ndarray | None = None  # [rows] float32: of pairs, that candidate 0 wins, None where it is sure in all;
+    # of single responses 1 good and 0 bad, None where they are demonstrations
     margin: np.ndarray | None = None  # [rows] float32, in units of reward; None where it is always 0
     grade: np.ndarray | None = None  # [rows] float32, -3..3, positive where candidate 0 is better; where asked for
     ranks: np.ndarray | None = None  # [rows, K] int32, of rankings: 0 best, -1 where a row has no such response
@@ -103,7 +104,8 @@ class Builder(ExitStack):
         self.count("rows")
         return True
 
-    def build(self) -> tuple[Rows, Counts]:
+    def build(self, *, judged: bool = False) -> tuple[Rows, Counts]:
+        """The rows, with the target of each where they are single `judged` responses, and counts."""
         if "rows" not in self.counts:
             raise DataError(f"no usable rows with max_length={self.max_length}: {self.counts or 'no records'}")
         arrays = {name: column.array() for name, column in self.columns.items()}
@@ -120,7 +122,7 @@ class Builder(ExitStack):
             lacked = places >= (firsts + sizes)[:, None]
             arrays["ranks"] = np.where(lacked, -1, ranks[np.minimum(places, len(ranks) - 1)]).astype(np.int32)
         for name, absent in (("target", 1), ("margin", 0)):
-            if (arrays[name] == absent).all():
+            if (arrays[name] == absent).all() and not (judged and name == "target"):
                 del arrays[name]
         if not len(arrays["grade"]):  # not asked for; ties alone are grades too
             del arrays["grade"]

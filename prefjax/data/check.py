@@ -66,8 +66,8 @@ def check(
       path: what `prefjax.data.files` reads: JSON lines, gzipped or not, Parquet, a saved data set, or wildcards.
       tokenizer: if given, lengths are measured and texts searched for its special tokens.
       max_length: with a tokenizer, warns of rows that training at this length would drop.
-      layout: "pairs" (or rankings), "demos", "texts", "prompts", or a reader with rows of its own: "hh", "pandalm",
-        "oasst", "ultrafeedback".
+      layout: "pairs" (or rankings), "demos", "unpaired", "texts", "prompts", or a reader with rows of its own: "hh",
+        "pandalm", "oasst", "ultrafeedback".
       **fields: the file's names for the fields of a record, as `pairs` takes them.
 
     Raises:

@@ -54,6 +54,13 @@ def demos(
     return _load(path, field_map(response=text, **fields), "texts", bad_rows, limit)
 
 
+def unpaired(
+    path: str, *, bad_rows: int = 0, limit: int | None = None, **fields: str | tuple[str, ...]
+) -> Iterator[Record]:
+    """Single responses, each with a `label`: true where it is good, false where it is bad."""
+    return _load(path, field_map(**fields), "unpaired", bad_rows, limit)
+
+
 def hh(path: str, *, bad_rows: int = 0, limit: int | None = None) -> Iterator[Record]:
     r"""Pairs of transcripts "\n\nHuman: ...\n\nAssistant: ..." that differ in the last answer alone (HH)."""
     return _load(path, hh_row, "pairs", bad_rows, limit)

@@ -1,8 +1,9 @@
 """Records, the one form all preference data takes, and the check of that form.
 
 A record is a plain dict. Pairs hold `prompt`, `chosen` and `rejected`, or `prompt` and `ranking` (texts, best first,
-equal ranks as nested lists); demonstrations hold `prompt` and `response`; texts `response` alone; prompts `prompt`
-alone. A prompt is a text or a list of `{"role", "content"}` messages; an answer is a text. What a record may hold
+equal ranks as nested lists); demonstrations hold `prompt` and `response`, which may be called `completion`; single
+judged responses a `label` beside them, true where they are good; texts `response` alone; prompts `prompt` alone. A
+prompt is a text or a list of `{"role", "content"}` messages; an answer is a text. What a record may hold
 besides is in `OPTIONAL`.
 """
 
@@ -27,6 +28,7 @@ ROLES = ("system", "user", "assistant")
 NEEDED = {
     "pairs": ("prompt", "chosen", "rejected"),
     "demos": ("prompt", "response"),
+    "unpaired": ("prompt", "response", "label"),
     "texts": ("response",),
     "prompts": ("prompt",),
 }
@@ -42,7 +44,7 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
     "facts": (str, int, float, list, dict),
     "meta": (dict,),
 }
-FIELDS = ("prompt", "chosen", "rejected", "ranking", "response", *OPTIONAL)
+FIELDS = ("prompt", "chosen", "rejected", "ranking", "response", "label", *OPTIONAL)
 
 
 class Row(NamedTuple):
@@ -68,11 +70,12 @@ def field_map(**names: str | tuple[str, ...]) -> Convert:
 
     def convert(row: dict[str, Any]) -> tuple[Record, Names]:
         record = {}
-        for field, source in sources.items():
+        other = {"response": "completion"} if "completion" in row and "response" not in {*names, *row} else {}
+        for field, source in (sources | other).items():
             value = row.get(source) if isinstance(source, str) else joined(row, *source)
             if value is not None or source in row:
                 record[field] = value
-        return record, shown
+        return record, shown | other
 
     return convert
 
@@ -109,7 +112,7 @@ def scan(path: str | os.PathLike, convert: Convert, want: str = "pairs", tokeniz
     Args:
       path: what `prefjax.data.files` reads: JSON lines, Parquet, a saved data set, or several files by wildcards.
       convert: from the file's rows to records: `field_map()`, or a converter of `prefjax.data.readers`.
-      want: what a record must hold: "pairs", "demos", "texts" or "prompts".
+      want: what a record must hold: "pairs", "demos", "unpaired", "texts" or "prompts".
       tokenizer: if given, warns of texts that spell its special tokens.
 
     Yields:
@@ -165,7 +168,7 @@ def canonical(record: Record, want: str = "pairs", repeats: bool = False) -> tup
     """
     ranked = want == "pairs" and record.get("ranking") is not None
     needed = ("prompt",) if ranked else NEEDED[want]
-    answers = [field for field in needed if field != "prompt"]
+    answers = [field for field in needed if field not in ("prompt", "label")]
     out: Record = {}
     if "prompt" in needed:
         out["prompt"] = _prompt(record if "prompt" in record else _shared_prompt(record, answers))
@@ -173,6 +176,8 @@ def canonical(record: Record, want: str = "pairs", repeats: bool = False) -> tup
     for field in answers:
         out[field] = _answer(field, require(record, field, str, list), out.get("prompt"), repeats)
         stripped |= out[field] != record[field] and len(record[field]) > 1
+    if "label" in needed:
+        out["label"] = require(record, "label", bool)
     if ranked:
         out["ranking"] = _ranking(record["ranking"])
     if want == "pairs" and not ranked and out["chosen"] == out["rejected"]:

@@ -8,12 +8,13 @@ from prefjax.data.records import NEEDED, Record, lead, ranks
 from prefjax.data.tokenizer import Encoded, Prompt, Tokenizer
 from prefjax.errors import ConfigError, DataError
 
-__all__ = ["PROMPT_FILLS", "TOO_LONG", "Counts", "Rows", "demos", "pairs", "prompts", "rankings"]
+__all__ = ["PROMPT_FILLS", "TOO_LONG", "Counts", "Rows", "demos", "pairs", "prompts", "rankings", "unpaired"]
 
 TWINS = "dropped: equal tokens"
 FEW = "dropped: fewer than two ranks left"
 ABSENT = "left out of a ranking: longer than max_length"
 AGAIN = "left out of a ranking: equal tokens"
+BETWEEN = "left out: neither good nor bad"
 APART = "response tokenised apart from its prompt"
 
 
@@ -97,6 +98,33 @@ def rankings(records: Iterable[Record], tokenizer: Tokenizer, max_length: int) -
         return rows.build()
 
 
+def unpaired(records: Iterable[Record], tokenizer: Tokenizer, max_length: int) -> tuple[Rows, Counts]:
+    """Single responses as rows, each good (target 1) or bad (target 0), of judgements of any form.
+
+    A `response` is what its `label` says. Of a pair the better side is good and the other bad, by `votes`, else by the
+    sign of `grade`, else as the fields are named. Of a ranking the first rank is good and the last one bad. Sides of a
+    tie and ranks between are neither: left out and counted, as are sides of the same tokens. The longer rows are
+    dropped one by one: the other side of a pair stays.
+
+    Raises:
+      DataError: a record lacks a field, or no usable rows.
+    """
+    with Builder(max_length) as rows:
+        for index, record in enumerate(records):
+            _require(record, index, "unpaired", "prompt")
+            good, bad, left_out = _judged(record, index)
+            rows.count(BETWEEN, left_out)
+            encoded = [(_encode(tokenizer, index, record["prompt"], text), text in good) for text in good + bad]
+            if len({tuple(one.response) for one, _ in encoded}) < len(encoded):
+                rows.count(TWINS)
+                continue
+            for one, is_good in encoded:
+                if rows.add(index, record, one.prompt, one.response, label=(float(is_good), 0.0, None)):
+                    rows.count(APART, one.apart)
+                    rows.count("good responses" if is_good else "bad responses")
+        return rows.build(judged=True)
+
+
 def demos(records: Iterable[Record], tokenizer: Tokenizer, max_length: int) -> tuple[Rows, Counts]:
     """Demonstrations, and texts without a prompt, as rows; the longer ones are dropped, never cut."""
     with Builder(max_length) as rows:
@@ -131,6 +159,22 @@ def _encode(tokenizer: Tokenizer, index: int, prompt: Prompt, response: str) -> 
         return tokenizer.encode_response(prompt, response)
     except DataError as error:
         raise DataError(f"record {index}: {error}") from None
+
+
+def _judged(record: Record, index: int) -> tuple[list[str], list[str], int]:
+    """The good and the bad responses of a record, and how many are neither."""
+    if "ranking" in record:
+        first, *between, last = ranks(record["ranking"])
+        return first, last, sum(map(len, between))
+    if "response" in record:
+        _require(record, index, "unpaired", "label")
+        return ([record["response"]], [], 0) if record["label"] else ([], [record["response"]], 0)
+    _require(record, index, "unpaired", *NEEDED["pairs"])
+    better = lead(record)
+    if better == 0:
+        return [], [], 2
+    first, second = _sides(record) if better > 0 else _sides(record)[::-1]
+    return [first], [second], 0
 
 
 def _sides(record: Record) -> tuple[str, str]:

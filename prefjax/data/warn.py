@@ -71,13 +71,17 @@ class Warner:
         chosen, rejected = record.get("chosen", ""), record.get("rejected", "")  # both empty but in pairs
         key = [record.get(f) for f in ("prompt", "response", "ranking", "annotator")]
         number = self.places.number(file, line)
-        same, opposite = self.seen.add(json.dumps([key, *sorted((chosen, rejected))]), chosen > rejected, number)
+        turned = record.get("label", chosen > rejected)
+        same, opposite = self.seen.add(json.dumps([key, *sorted((chosen, rejected))]), turned, number)
         found = []
         if same:
             found.append(Doubt("", "duplicate row", f"the same as {self.places.told(same, file)}"))
         if opposite:
+            other = self.places.told(opposite, file)
             found.append(
-                Doubt("", "contradictory pair", f"{self.places.told(opposite, file)} prefers the other answer")
+                Doubt("label", "contradictory label", f"{other} has the other one")
+                if "label" in record
+                else Doubt("", "contradictory pair", f"{other} prefers the other answer")
             )
         if chosen and normalised(chosen) == normalised(rejected):
             found.append(Doubt("rejected", "equal after normalising", "it differs in case, width or spaces alone"))

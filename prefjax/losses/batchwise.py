@@ -50,8 +50,8 @@ def kto_loss(
     Args:
       logps, ref_logps: `[B, T]`, nats, of the policy and of the reference.
       mask: `[B, T]` bool: the response tokens.
-      other_logps, other_ref_logps, other_mask: the same of mismatched rows, the prompt of each with the response of the
-        next. A row without a token is left out of z_0.
+      other_logps, other_ref_logps, other_mask: the same of mismatched rows, the prompt of each with the response of
+        another. A row without a token is left out of z_0.
       beta: strength of the pull towards the reference.
       desirable, undesirable: weights of good and bad responses, to make up for how often each occurs.
       target: `[B]`: 1 good, 0 bad; by default all are good.

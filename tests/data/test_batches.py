@@ -6,7 +6,7 @@ import pytest
 from prefjax.data.batches import batches, epoch
 from prefjax.data.rows import Rows
 from prefjax.errors import ConfigError
-from prefjax.types import Demos, Pairs, Prompts, Rankings
+from prefjax.types import Demos, Pairs, Prompts, Rankings, Unpaired
 
 
 def rows(n, responses, **more):
@@ -43,6 +43,30 @@ def test_a_candidate_that_a_ranking_lacks_has_no_response():
     np.testing.assert_array_equal(batch.ranks, table.ranks)
     assert batch.sequences.response.sum(-1).tolist() == [[2, 3, 4], [3, 4, 0]]
     assert batch.sequences.valid.sum(-1).tolist() == [[3, 4, 5], [5, 6, 2]]
+
+
+def test_judged_responses_lie_beside_mismatched_ones_of_other_prompts():
+    table = rows(6, 1, target=np.float32([1, 0, 1, 0, 1, 1]), prompts=np.uint64([7, 7, 8, 8, 7, 9]))
+    first, last = epoch(table, 4, 8)
+    assert isinstance(first, Unpaired) and first.target.tolist() == [1, 0, 1, 0]
+    theirs = np.where(first.mismatched.response, first.mismatched.tokens, 0).max(-1)
+    prompts = np.where(first.mismatched.response, 0, first.mismatched.tokens).max(-1)
+    assert (prompts.tolist(), theirs.tolist()) == ([1, 2, 3, 4], [3, 4, 1, 2])
+    assert first.mismatched.response.sum(-1).tolist() == [2, 3, 2, 3]
+    assert (last.target.tolist(), last.weight.tolist()) == ([1, 1, 1, 1], [1, 1, 0, 0])
+    together = table._replace(prompts=np.full(6, 7, np.uint64))
+    assert not next(epoch(together, 4, 8)).mismatched.response.any(), "the response to the same prompt is no mismatch"
+
+
+def test_a_mismatched_response_that_does_not_fit_is_left_out_not_cut():
+    table = rows(2, 1, target=np.float32([1, 0]), prompts=np.uint64([1, 2]))  # prompts of 1 and 2, responses of 2 and 3
+    (batch,) = epoch(table, 2, 5)
+    assert batch.sequences.tokens.shape == batch.mismatched.tokens.shape == (2, 5)
+    assert batch.mismatched.response.sum(-1).tolist() == [3, 2]
+    longer = table._replace(offsets=np.array([[0, 1, 5], [5, 9, 10]]), tokens=np.repeat(np.int32([1, 2]), 5))
+    (batch,) = epoch(longer, 2, 6)  # 4 + 4 tokens do not fit, 1 + 1 do
+    assert batch.mismatched.response.sum(-1).tolist() == [1, 0]
+    assert batch.mismatched.valid.sum(-1).tolist() == [2, 4]
 
 
 def test_log_probs_of_the_reference_lie_where_their_tokens_lie():

@@ -57,6 +57,27 @@ def test_warnings_are_logged_in_one_line(write, caplog):
     assert caplog.messages == [f"{path}: 1 x duplicate row"]
 
 
+def test_single_responses_have_a_label_and_may_be_called_completions(write):
+    rows = [{"prompt": "p?", "completion": "yes", "label": True}, {"prompt": "p?", "response": "no", "label": False}]
+    chat = {"prompt": "p?", "completion": [{"role": "assistant", "content": "yes"}], "label": False}
+    found = list(readers.unpaired(write(*rows, chat)))
+    assert [(r["response"], r["label"]) for r in found] == [("yes", True), ("no", False), ("yes", False)]
+    assert list(readers.demos(write(rows[0]))) == [{"prompt": "p?", "response": "yes"}]
+    bad = [
+        rows[0] | {"label": 1},
+        {"prompt": "p?", "completion": "", "label": True},
+        {"prompt": "p?", "response": "no"},
+    ]
+    with pytest.raises(DataError) as caught:
+        list(readers.unpaired(write(*bad)))
+    told = [line.partition("rows.jsonl")[2] for line in str(caught.value).splitlines()[1:]]
+    assert told == [
+        ":1: label: mistyped field: expected true or false, got an integer",
+        ":2: completion: empty or blank answer",
+        ":3: label: missing field",
+    ]
+
+
 def test_demonstrations_texts_and_prompts(write):
     path = write({"question": "q?", "answer": "a"})
     assert list(readers.demos(path, prompt="question", response="answer")) == [{"prompt": "q?", "response": "a"}]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefjax.data.lines import Refused
-from prefjax.data.records import FIELDS, canonical, field_map, lead, ranks, scan
+from prefjax.data.records import FIELDS, NEEDED, canonical, field_map, lead, ranks, scan
 from prefjax.errors import ConfigError, DataError
 
 GOOD = {"prompt": "p?", "chosen": "yes", "rejected": "no"}
@@ -170,7 +170,7 @@ messages = st.lists(
 
 @given(
     st.dictionaries(st.sampled_from(FIELDS), st.text(max_size=5) | messages | json_values),
-    st.sampled_from(["pairs", "demos", "texts", "prompts"]),
+    st.sampled_from([*NEEDED]),
     st.booleans(),
 )
 def test_any_row_is_canonical_or_refused(row, want, repeats):

@@ -44,6 +44,32 @@ def test_a_pair_is_its_prompt_once_and_two_responses_with_their_eos():
     assert (built.tokens.dtype, built.records.tolist(), built.target, built.margin) == (np.int32, [0, 1], None, None)
 
 
+def test_judgements_of_any_form_become_single_responses_good_or_bad():
+    records = [
+        {"prompt": "a", "response": "b", "label": True},
+        {"prompt": "a", "response": "c", "label": False},
+        pair("a", "d", "e"),
+        pair("a", "f", "g", grade=-2),
+        pair("a", "h", "i", votes=[1, 1, 3], grade=3),  # a tie
+        {"prompt": "a", "ranking": [["j", "k"], "l", ["m"]]},
+        pair("a", "n", "o" * 9),
+    ]
+    built, counts = rows.unpaired(records, TOK, 8)
+    labels = dict(zip((TOK.decode(built.part(i, 1)) for i in range(built.size)), built.target.tolist(), strict=True))
+    assert labels == {"b": 1, "c": 0, "d": 1, "e": 0, "g": 1, "f": 0, "j": 1, "k": 1, "m": 0, "n": 1}
+    assert counts == {"rows": 10, "good responses": 6, "bad responses": 4, rows.BETWEEN: 3, rows.TOO_LONG: 1}
+    assert built.records.tolist() == [0, 1, 2, 2, 3, 3, 5, 5, 5, 6]
+
+
+def test_judged_responses_keep_their_target_where_all_are_good_and_say_what_they_lack():
+    built, _ = rows.unpaired([{"prompt": "a", "response": "b", "label": True}], TOK, 8)
+    assert built.target.tolist() == [1]
+    with pytest.raises(DataError, match=r"unpaired\(\): record 0 has no 'label'; it has prompt, response"):
+        rows.unpaired([{"prompt": "a", "response": "b"}], TOK, 8)
+    with pytest.raises(DataError, match=r"unpaired\(\): record 0 has no 'chosen'"):
+        rows.unpaired([{"prompt": "a"}], TOK, 8)
+
+
 def test_over_long_rows_are_dropped_never_cut_and_counted():
     records = [pair("a" * 8, "b", "c"), pair("a" * 7, "b", "c"), pair("a", "b" * 8, "c"), pair("a", "b", "c" * 6)]
     built, counts = rows.pairs(records, TOK, 8)

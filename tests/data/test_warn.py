@@ -36,6 +36,15 @@ def test_each_doubt_is_told_once_with_its_field(record, field, message):
     assert [(f, m) for f, m, _ in warner.warnings(record, 2)] == [(field, message)]
 
 
+def test_a_response_that_is_good_and_bad_is_told():
+    warner, said = Warner(), [{"prompt": "p?", "response": "yes", "label": label} for label in (True, True, False)]
+    assert [[(f, m) for f, m, _ in warner.warnings(record, i)] for i, record in enumerate(said, 1)] == [
+        [],
+        [("", "duplicate row")],
+        [("label", "contradictory label")],
+    ]
+
+
 def test_labels_that_prefer_rejected_oppose():
     doubts = Warner().warnings(GOOD | {"grade": -1, "votes": [1, 2, 0]}, 1)
     assert [(f, m) for f, m, _ in doubts] == [("grade", "opposes the label"), ("votes", "opposes the label")]

@@ -58,7 +58,8 @@ def make_case(name: str, **knobs) -> Case:
     raise AssertionError(f"no inputs fit {name}")
 
 
-HELD = ("wpo_loss", "kto_loss", "bco_unpaired_loss")  # weights, or a statistic of the batch, have no gradient
+# Weights, or a statistic of the batch, have no gradient.
+HELD = ("wpo_loss", "kto_loss", "bco_unpaired_loss", "lipo_loss")
 CASES = {name: make_case(name) for name in losses.__all__}
 CASES |= {f"{name}-sequence": make_case(name, per="sequence") for name in CASES if "per" in parameters(name)}
 CASES["aot_loss-unpaired"] = make_case("aot_loss", paired=False)

@@ -1,14 +1,13 @@
 """Losses on rankings: closed values, oracles in float64, candidates that are not there, equal ranks."""
 
 from itertools import permutations
-from math import log
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prefjax.losses import all_pairs_loss, bradley_terry_loss, dpo_loss, plackett_luce_dpo_loss, plackett_luce_loss
+from prefjax.losses import all_pairs_loss, bradley_terry_loss, plackett_luce_loss
 from prefjax.metrics import merge
 
 RNG = np.random.default_rng(0)
@@ -73,17 +72,3 @@ def test_gradients_are_finite_at_the_ends():
         rewards = np.float32([[scale, 0, -scale]])
         value, gradient = jax.value_and_grad(lambda r: plackett_luce_loss(r)[0].value)(rewards)
         assert np.isfinite(value) and np.isfinite(gradient).all()
-
-
-def test_dpo_on_rankings():
-    logps, ref_logps = RNG.normal(-2, 1, (2, 8, 5, 6)).astype(np.float32)
-    mask = (np.arange(6) < RNG.integers(1, 7, (8, 5, 1))) & (RANKS >= 0)[..., None]
-    loss, metrics = plackett_luce_dpo_loss(logps, ref_logps, mask, beta=0.5, ranks=RANKS)
-    rewards = 0.5 * ((logps - ref_logps) * mask).sum(-1)
-    np.testing.assert_allclose(loss.value, plackett_luce_loss(rewards, ranks=RANKS)[0].value, rtol=1e-5)
-    assert metrics["logps/chosen"].weight == 8 and metrics["logps/rejected"].weight == 20
-    start = plackett_luce_dpo_loss(logps[:1], logps[:1], mask[:1], ranks=RANKS[:1])[0].value
-    assert start == pytest.approx(log(120), rel=1e-6)
-    two = [x[:, :2] for x in (logps, ref_logps, mask)]
-    of_two = [loss(*two, beta=0.5) for loss in (plackett_luce_dpo_loss, dpo_loss)]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), *of_two)
