@@ -1,12 +1,16 @@
 """A sweep of DPO over beta and seeds as one program, as runs after each other in one process, and as processes.
 
-python benchmarks/sweep.py [--runs 16] [--steps 40] [--out FILE]
+python benchmarks/sweep.py [--work desk] [--runs 16] [--steps 40] [--out FILE] [--peers DIR --trl-python PYTHON]
 
-All three train the same configs of the desk world, without evaluations, from one model, with a compilation cache
-of their own. Prints JSON lines: seconds in all, start and compilation included, and the peak memory of a process.
+All three train the same configs, without evaluations, from one model, with a compilation cache of their own: of the
+desk world, or of stories260K on real pairs (PREFJAX_DATA names the folder that holds both). With `--trl-python` also
+as many processes of TRL, as its users would, with its defaults: as many steps of as many pairs about as long, on a
+model of that shape. Prints JSON lines: seconds in all, start and compilation included, and the peak memory of a
+process.
 """
 
 import argparse
+import functools
 import json
 import os
 import subprocess
@@ -17,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 BETAS = (0.05, 0.1, 0.5, 1.0)
+PAIRS = {"desk": 16, "stories260K": 4}  # a step
 LOOP = """
 import sys
 from pathlib import Path
@@ -45,21 +50,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=16)
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--work", default="desk", choices=PAIRS)
     parser.add_argument("--ways", nargs="+", default=["one program", "one process", "processes"])
+    parser.add_argument("--peers", type=Path)
+    parser.add_argument("--trl-python")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     axes = [f"loss.beta={','.join(map(str, BETAS))}", f"seed=0..{options.runs // len(BETAS) - 1}"]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        words = ["--config=configs/dpo.py", f"--config.model={start(base)}", f"--config.steps={options.steps}"]
-        words += ["--config.log_every=20", "--config.evals={}", "--config.batch_size=16"]
-        for way in options.ways:
+        words = [f"--config.steps={options.steps}", f"--config.batch_size={PAIRS[options.work]}"]
+        words += ["--config.log_every=20", "--config.evals={}", *WORKS[options.work](base)]
+        ways = {way: functools.partial(WAYS[way], base / way.replace(" ", "_"), words, axes) for way in options.ways}
+        if options.trl_python:
+            ways["processes of TRL"] = lambda: max(trl(options) for _ in range(options.runs))
+        for way, train in ways.items():
             began = time.perf_counter()
-            peak = WAYS[way](base / way.replace(" ", "_"), words, axes)
-            seconds = time.perf_counter() - began
-            rows.append({"way": way, "runs": options.runs, "steps": options.steps, "seconds": round(seconds, 1)})
-            rows[-1] |= {"peak_mib": round(peak / 2**20)}
+            most = train()
+            rows.append({"work": options.work, "way": way, "runs": options.runs, "steps": options.steps})
+            rows[-1] |= {"seconds": round(time.perf_counter() - began, 1), "peak_mib": round(most / 2**20)}
             print(json.dumps(rows[-1]), flush=True)
     if options.out:
         options.out.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -85,17 +95,35 @@ def processes(folder: Path, words: list[str], axes: list[str]) -> float:
     return max(map(peak, told))
 
 
+def trl(options: argparse.Namespace) -> float:
+    """One run of TRL; its peak memory."""
+    work = ["--model", options.work, "--pairs", str(PAIRS[options.work]), "--steps", str(options.steps), "--gc"]
+    argv = [options.trl_python, "benchmarks/shapes.py", str(options.peers / "trl_dpo.py"), *work]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.rsplit("JSON ", 1)[1])["peak_rss_mb"] * 2**20
+
+
 WAYS = {"one program": one_program, "one process": one_process, "processes": processes}
 
 
-def start(folder: Path) -> str:
-    """The SFT model's shape, with random weights."""
+def desk(folder: Path) -> list[str]:
+    """DPO of the SFT model's shape, with random weights."""
     code = (
         "from configs.sft import get_config\nfrom prefjax.train import train\n"
         f"c = get_config()\nc.steps, c.evals = 1, {{}}\ntrain(c, {str(folder / 'start')!r})\n"
     )
     run(folder, "-c", code)
-    return str(folder / "start")
+    return ["--config=configs/dpo.py", f"--config.model={folder / 'start'}"]
+
+
+def stories(folder: Path) -> list[str]:
+    """DPO of a real checkpoint on real pairs, with room for all of them."""
+    model = "$PREFJAX_DATA/models/stories260K"
+    return ["--config=configs/dpo_storybyte.py", f"--config.model={model}", "--config.data.max_length=400"]
+
+
+WORKS = {"desk": desk, "stories260K": stories}
 
 
 def run(folder: Path, *argv: str) -> str:
