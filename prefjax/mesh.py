@@ -43,7 +43,7 @@ class Parallel(NamedTuple):
 
     def place(self, tree: Any) -> Any:
         """State or frozen models, laid out."""
-        return _put(tree, self.layout(tree))
+        return put(tree, self.layout(tree))
 
 
 def make(config: Any) -> Parallel:
@@ -70,8 +70,11 @@ def make(config: Any) -> Parallel:
 
 
 def single() -> Parallel:
-    """The way over the first device alone."""
-    return _jit(jax.make_mesh((1, 1, 1), AXES, axis_types=(AxisType.Auto,) * 3, devices=jax.devices()[:1]))
+    """The way over one device; of several processes each does the same on its own first one."""
+    firsts = {device.process_index: device for device in reversed(jax.devices())}
+    devices = [firsts[index] for index in sorted(firsts)]
+    axes, sizes = (*AXES, "process"), (1, 1, 1, len(devices))
+    return _jit(jax.make_mesh(sizes, axes, axis_types=(AxisType.Auto,) * 4, devices=devices))
 
 
 def axis_name(config: Any) -> str | None:
@@ -89,7 +92,7 @@ def _jit(mesh: jax.sharding.Mesh) -> Parallel:
     lay = partial(layout, mesh=mesh)
 
     def deal(batch: Any) -> Any:
-        return _put(batch, jax.tree.map(lambda _: rows, batch))
+        return put(batch, jax.tree.map(lambda _: rows, batch))
 
     def update(f: Callable) -> Any:
         def laid_out(state, frozen, hparams, batch, key):
@@ -112,7 +115,7 @@ def _pmap(devices: list[jax.Device]) -> Parallel:
 
     def deal(batch: Any) -> Any:
         blocks = jax.tree.map(lambda x: x.reshape(len(devices), -1, *x.shape[1:]), batch)
-        return _put(blocks, jax.tree.map(lambda _: rows, blocks))
+        return put(blocks, jax.tree.map(lambda _: rows, blocks))
 
     per_device = partial(
         jax.pmap, devices=devices, axis_name=PMAP_AXIS, in_axes=(None, None, None, 0, None), out_axes=None
@@ -121,7 +124,7 @@ def _pmap(devices: list[jax.Device]) -> Parallel:
     return Parallel(len(devices), 1, lay, deal, partial(per_device, donate_argnums=0), per_device)
 
 
-def _put(tree: Any, shardings: Any) -> Any:
+def put(tree: Any, shardings: Any) -> Any:
     """Arrays that every process holds whole, laid out: each process puts its own pieces on its own devices."""
     if jax.process_count() == 1:
         return jax.device_put(tree, shardings)

@@ -62,8 +62,9 @@ def setup(
 
     def batches_of(seed: int) -> Callable[[int], Any]:
         batch_at = [batches(part, config.batch_size, config.data.max_length, seed, **split) for part in parts]
-        together = batch_at[0] if len(parts) == 1 else mixed(*batch_at)
-        return lambda step: parallel.deal(together(step))
+        return batch_at[0] if len(parts) == 1 else mixed(*batch_at)
+
+    own = batches_of(config.seed)
 
     return Setup(
         config=config,
@@ -74,7 +75,7 @@ def setup(
         hparams=hparams(config),
         algorithm=algorithm,
         parallel=parallel,
-        batch_at=batches_of(config.seed),
+        batch_at=lambda step: parallel.deal(own(step)),
         batches_of=batches_of,
         prompts=rows.prompts,
         facts=facts,
@@ -84,13 +85,14 @@ def setup(
 
 def sibling(run: Setup, config: Any) -> Setup:
     """A run that differs from `run` in numbers and in its seed alone: data, models and evaluations are shared."""
+    own = run.batches_of(config.seed)
     _, params = new_policy(config, run.tokenizer) if is_call(config.model) else (None, run.params)
     beside = {name: tree for name, tree in run.params.items() if name != "params"}
     return run._replace(
         config=config,
         params=jax.device_get({"params": params["params"]} | beside),
         hparams=hparams(config),
-        batch_at=run.batches_of(config.seed),
+        batch_at=lambda step: run.parallel.deal(own(step)),
         facts=dict(run.facts),
     )
 

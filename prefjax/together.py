@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from prefjax import budget, files, host, interrupt, mesh, saves
+from prefjax import budget, files, host, interrupt, mesh, processes, saves
 from prefjax.errors import Interrupted, PrefjaxError
 from prefjax.log import Meter, Record, progress
 from prefjax.setup import evaluations, setup, sibling
@@ -57,7 +57,8 @@ def train(
     with contextlib.ExitStack() as stack:
         records = []
         for config, workdir in zip(configs, workdirs, strict=True):
-            stack.enter_context(files.locked(Path(workdir)))
+            if processes.is_first():
+                stack.enter_context(files.locked(Path(workdir)))
             records.append(Record(Path(workdir), config.to_dict()))
         lanes: list[Lane] = []
         try:
@@ -85,14 +86,18 @@ class Lane:
         self.run, self.record, self.evals = run, record, evaluations(run)
         self.meter, self.verdict, self.alive = Meter(record, run.algorithm.watch), budget.Verdict(), True
         begin(run, record)
-        self.start = run.algorithm.init(jax.random.key(run.config.seed), run.params)
         inside = lambda: self.verdict.inside
         opened = saves.Checkpoints(record.workdir, run.config.keep, inside)
         self.checkpoints = stack.enter_context(opened)
-        self.state, self.verdict = take_up(self.start, run, self.evals, record, opened, self.meter)
-        self.first = int(self.state.step)
+        state, self.verdict = take_up(self.start(), run, self.evals, record, opened, self.meter)
+        self.first = int(state.step)
         if record.ended or self.verdict.ended or self.first == run.config.steps:
-            self.end(self.state)
+            self.end(state)
+        self.state: Any = processes.fetch(state)  # until the program has it; off the device meanwhile
+
+    def start(self) -> TrainState:
+        """Its state before the first step."""
+        return self.run.parallel.place(self.run.algorithm.init(jax.random.key(self.run.config.seed), self.run.params))
 
     def tell(self, steps: Steps) -> None:
         """Records an interval. A run whose numbers are not finite, or make no sense, ends."""
@@ -124,7 +129,7 @@ class Lane:
     def end(self, state: TrainState) -> None:
         """Marks the run as done, after its last step or where its budget ended it."""
         if not self.record.ended:
-            state = settle(state, lambda: self.start, self.verdict, self.run.config, self.checkpoints)
+            state = settle(state, self.start, self.verdict, self.run.config, self.checkpoints)
         self.alive = False
         finish(state, self.record.ended or self.verdict.ended, self.record)
 
@@ -132,27 +137,32 @@ class Lane:
 class Program:
     """The step of several runs, compiled once, and where its arguments lie: the runs are dealt to the devices.
 
-    step: (active `[R]` bool, states `[R]`, frozen, hparams `[R]`, batch, keys `[R]`) -> (states, metrics `[R]`). A run
-    that is not active keeps its state.
+    step: (active `[R]` bool, states `[R]`, frozen, hparams `[R]`, batch, keys `[R, 2]`) -> (states, metrics `[R]`).
+    A run that is not active keeps its state. Where the devices do not divide the runs, R is larger by copies of the
+    last run, which are never active.
     """
 
     def __init__(self, runs: list[Setup]):
         devices = jax.devices()
-        count = max(n for n in range(1, len(devices) + 1) if len(runs) % n == 0)
+        each = -(-len(runs) // len(devices))
+        count = len(devices) if jax.process_count() > 1 else -(-len(runs) // each)  # each process has a part
         over = jax.make_mesh((count,), ("runs",), axis_types=(AxisType.Auto,), devices=devices[:count])
         self.each, self.whole = (NamedSharding(over, PartitionSpec(*axes)) for axes in (("runs",), ()))
-        self.runs, self.seeds = runs, {run.config.seed: run.batch_at for run in runs}
-        self.frozen = jax.device_put(runs[0].frozen, self.whole)
+        self.runs, self.lanes = runs, count * each
+        self.seeds = {run.config.seed: run.batches_of(run.config.seed) for run in runs}
+        self.frozen = _put(runs[0].frozen, self.whole)
         self.hparams = self.stacked([run.hparams for run in runs])
-        self.keys = self.stacked([jax.random.key(run.config.seed) for run in runs])
+        self.keys = self.stacked([jax.random.key_data(jax.random.key(run.config.seed)) for run in runs])
         step = jax.vmap(one_step(runs[0].algorithm.step), (0, None, 0, 0 if len(self.seeds) > 1 else None, 0))
 
         def stepped(active, states, frozen, hparams, batch, keys):
-            new, metrics = step(states, frozen, hparams, batch, keys)
+            new, metrics = step(states, frozen, hparams, batch, jax.random.wrap_key_data(keys))
             keep = lambda x, y: jnp.where(active.reshape(-1, *[1] * (x.ndim - 1)), x, y)
-            return jax.lax.with_sharding_constraint((jax.tree.map(keep, new, states), metrics), self.each)
+            new = jax.lax.with_sharding_constraint(jax.tree.map(keep, new, states), self.each)
+            return new, jax.lax.with_sharding_constraint(metrics, self.whole)
 
         self._step = jax.jit(stepped, donate_argnums=1)
+        self._take = jax.jit(lambda tree, index: jax.tree.map(lambda x: x[index], tree), out_shardings=self.whole)
         self._compiled = self._step.lower(*self._shapes()).compile()
 
     @property
@@ -164,31 +174,41 @@ class Program:
 
     def stacked(self, trees: Sequence[Any]) -> Any:
         """Trees of the runs as one with a leading axis."""
-        return jax.device_put(jax.tree.map(lambda *x: jnp.stack(x), *trees), self.each)
+        lanes = [*trees, *[trees[-1]] * (self.lanes - len(trees))]
+        return _put(jax.tree.map(lambda *x: np.stack(x), *jax.device_get(lanes)), self.each)
+
+    def state_of(self, index: int, states: TrainState) -> TrainState:
+        """The state of one run, where its evaluations take it from."""
+        return self.runs[index].parallel.place(processes.fetch(self._take(states, index)))
 
     def batch_at(self, step: int) -> Any:
         """The batch of all runs, `[R, ...]` where they differ."""
         found = {seed: batch_at(step) for seed, batch_at in self.seeds.items()}
         if len(found) == 1:
-            return jax.device_put(found.popitem()[1], self.whole)
+            return _put(found.popitem()[1], self.whole)
         batches = [found[run.config.seed] for run in self.runs]
         if len({jax.tree.structure(batch) for batch in batches}) > 1:  # one of them did not fit its stream
             batches = [unpacked(batch) for batch in batches]
         return self.stacked(batches)
 
-    def __call__(self, active: np.ndarray, states: TrainState, batch: Any) -> tuple[TrainState, dict[str, Any]]:
-        arguments = active, states, self.frozen, self.hparams, batch, self.keys
+    def __call__(self, active: Sequence[bool], states: TrainState, batch: Any) -> tuple[TrainState, dict[str, Any]]:
+        lanes = np.array([*active, *[False] * (self.lanes - len(active))])
+        arguments = lanes, states, self.frozen, self.hparams, batch, self.keys
         usual = jax.tree.structure(batch) == self._structure
         return (self._compiled if usual else self._step)(*arguments)
 
     def _shapes(self) -> tuple[Any, ...]:
         """The arguments of a step, states and their mask as shapes alone."""
-        run, count, batch = self.runs[0], len(self.runs), self.batch_at(0)
+        run, batch = self.runs[0], self.batch_at(0)
         self._structure = jax.tree.structure(batch)
         state = jax.eval_shape(run.algorithm.init, jax.random.key(0), run.params)
-        many = lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype, sharding=self.each)
-        active = jax.ShapeDtypeStruct((count,), np.bool_)
+        many = lambda x: jax.ShapeDtypeStruct((self.lanes, *x.shape), x.dtype, sharding=self.each)
+        active = jax.ShapeDtypeStruct((self.lanes,), np.bool_)
         return active, jax.tree.map(many, state), self.frozen, self.hparams, batch, self.keys
+
+
+def _put(tree: Any, sharding: NamedSharding) -> Any:
+    return mesh.put(tree, jax.tree.map(lambda _: sharding, tree))
 
 
 def unpacked(batch: Any) -> Any:
@@ -199,8 +219,9 @@ def unpacked(batch: Any) -> Any:
 
 def _fit(lanes: list[Lane], step: Program) -> None:
     """The loop over steps. Runs that go on from a later step than others wait for them."""
-    config, of_run = lanes[0].run.config, jax.jit(lambda tree, index: jax.tree.map(lambda x: x[index], tree))
-    states = step.stacked([lane.state for lane in lanes])
+    config, states = lanes[0].run.config, step.stacked([lane.state for lane in lanes])
+    for lane in lanes:
+        lane.state = None
     first = min((lane.first for lane in lanes if lane.alive), default=config.steps)
     late: Steps = []  # of the interval before, fetched when this one ends, so that the loop never waits for a step
     new: Steps = []
@@ -213,12 +234,9 @@ def _fit(lanes: list[Lane], step: Program) -> None:
         for index, lane in running(at):
             lane.tell(_own(lane, index, fetched))
 
-    def state_of(index: int) -> TrainState:
-        return lanes[index].run.parallel.place(jax.device_get(of_run(states, index)))
-
     with interrupt.deferred() as asked, progress(first, config.steps) as advance:
         for at, batch in prefetch(step.batch_at, first, config.steps):
-            states, metrics = step(np.array([lane.alive and at > lane.first for lane in lanes]), states, batch)
+            states, metrics = step([lane.alive and at > lane.first for lane in lanes], states, batch)
             new.append((at, metrics))
             logs, evaluates, saves = (
                 due(at, every, config.steps) for every in (config.log_every, config.eval_every, config.checkpoint_every)
@@ -231,13 +249,13 @@ def _fit(lanes: list[Lane], step: Program) -> None:
                 tell(at, late)
                 late = []
                 for index, lane in running(at):
-                    lane.reach(state_of(index), evaluates, saves)
+                    lane.reach(step.state_of(index, states), evaluates, saves)
             signal = asked()
             if signal and not saves:
                 tell(at, late)
                 new = jax.device_get(new)
                 for index, lane in running(at):
-                    lane.pause(state_of(index), _own(lane, index, new))
+                    lane.pause(step.state_of(index, states), _own(lane, index, new))
             if signal and at < config.steps:
                 raise Interrupted(signal, f"after step {at}")
             if not any(lane.alive for lane in lanes):
