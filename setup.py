@@ -32,6 +32,8 @@ EXTRAS = {
     "wandb": ["wandb>=0.31,<0.32"],
     "sklearn": ["scikit-learn>=1.5"],  # the classifier that configs/ppo_sentiment.py rewards by
     "plots": ["matplotlib>=3.9,<4"],
+    "slurm": ["submitit>=1.5,<2"],  # sweeps as jobs of Slurm
+    "ray": ["ray>=2.50,<3"],  # and as tasks of Ray
     "cuda12": ["jax[cuda12]"],
     "cuda13": ["jax[cuda13]"],
     "tpu": ["jax[tpu]"],
@@ -51,7 +53,9 @@ EXTRAS["dev"] = [
     *EXTRAS["arrow"],
     *EXTRAS["hf"],
     *EXTRAS["plots"],
+    *EXTRAS["ray"],
     *EXTRAS["sklearn"],
+    *EXTRAS["slurm"],
     *EXTRAS["tb"],
     *EXTRAS["tfds"],
     *EXTRAS["wandb"],

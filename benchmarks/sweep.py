@@ -27,12 +27,11 @@ import sys
 from pathlib import Path
 from prefjax import host
 host.keep_memory()
-from prefjax import sweep
+from prefjax import axes, sweep
 from prefjax.cli.train import parsed
 from prefjax.train import train
 config, _ = parsed(sys.argv[2:])
-axes = [sweep.axis(text) for text in AXES]
-for run in sweep.runs(config, axes):
+for run in sweep.runs(config, [axes.axis(text) for text in AXES]):
     train(run.config, Path(sys.argv[1]) / run.name)
 print("peak", host.resident()[1])
 """
@@ -84,11 +83,11 @@ def one_process(folder: Path, words: list[str], axes: list[str]) -> float:
     return peak(run(folder, "-c", LOOP.replace("AXES", repr(axes)), str(folder), *words))
 
 
-def processes(folder: Path, words: list[str], axes: list[str]) -> float:
-    from prefjax import sweep
+def processes(folder: Path, words: list[str], texts: list[str]) -> float:
+    from prefjax import axes, sweep
     from prefjax.cli.train import parsed
 
-    found = sweep.runs(parsed(words)[0], [sweep.axis(text) for text in axes])
+    found = sweep.runs(parsed(words)[0], [axes.axis(text) for text in texts])
     own = [[f"--config.{path}={value}" for path, value in one.changes.items() if path == "seed"] for one in found]
     own = [[*flags, f"--config.loss={one.config.loss}"] for flags, one in zip(own, found, strict=True)]
     told = [run(folder, "-c", ONE, "train", *words, *o, f"--workdir={folder / str(i)}") for i, o in enumerate(own)]

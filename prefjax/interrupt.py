@@ -15,8 +15,12 @@ _deferring = False
 
 
 @contextlib.contextmanager
-def handled() -> Generator[None]:
-    """Within, the first SIGTERM or SIGINT raises Interrupted, unless deferred; the second ends the process at once."""
+def handled(*more: int) -> Generator[None]:
+    """Within, the first SIGTERM or SIGINT raises Interrupted, unless deferred; the second ends the process at once.
+
+    Args:
+      *more: signals that do the same.
+    """
     global _asked
 
     def handle(number: int, frame: Any) -> None:
@@ -28,7 +32,7 @@ def handled() -> Generator[None]:
         if not _deferring:
             raise Interrupted(number)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, *more)}
     try:
         yield
     finally:

@@ -52,6 +52,11 @@ def joined(coordinator: str, count: int | None = None, index: int | None = None)
         os._exit(getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1))
 
 
+def several() -> bool:
+    """Whether this process is one of several."""
+    return jax.process_count() > 1
+
+
 def is_first() -> bool:
     """Whether this process writes what only one should."""
     return jax.process_index() == 0
@@ -63,7 +68,7 @@ def agree(value: Any) -> None:
     Raises:
       ConfigError: on all of them, where one came with another value (of JSON).
     """
-    if jax.process_count() == 1:
+    if not several():
         return
     from jax.experimental import multihost_utils
 
@@ -76,7 +81,7 @@ def agree(value: Any) -> None:
 
 def told(value: Any) -> Any:
     """A value of JSON as the first process has it, on all of them."""
-    if jax.process_count() == 1:
+    if not several():
         return value
     from jax.experimental import multihost_utils
 

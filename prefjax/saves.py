@@ -10,7 +10,7 @@ import jax
 
 from prefjax import checkpoint, files
 from prefjax.errors import DiskError
-from prefjax.processes import agree, is_first
+from prefjax.processes import agree, is_first, several
 from prefjax.types import TrainState
 
 
@@ -20,13 +20,16 @@ class Checkpoints:
     Steps that are damaged and newer than the newest good one are set aside, since the run will write them again.
     """
 
-    def __init__(self, workdir: Path, keep: int = 2, inside: Callable[[], Container[int]] = tuple):
+    def __init__(
+        self, workdir: Path, keep: int = 2, inside: Callable[[], Container[int]] = tuple, *, beside: bool = False
+    ):
         """Opens the folder of a run.
 
         Args:
           workdir: of the run.
           keep: newest steps that stay.
           inside: returns the steps inside the budget of the run, of which the newest stays too: see `back`.
+          beside: there are other runs in this process, which may save too.
 
         Raises:
           CheckpointError: there are steps, and none of them is good.
@@ -35,6 +38,7 @@ class Checkpoints:
         from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, LatestN
 
         self._folder, self._size, self._inside = workdir.resolve() / checkpoint.FOLDER, 0, inside
+        self._waits = beside and several()  # Orbax in several processes knows of one save at a time
         self.latest = checkpoint.newest(workdir)
         for step in checkpoint.steps(workdir) if is_first() else ():
             if step > (self.latest or 0):
@@ -71,6 +75,8 @@ class Checkpoints:
         items = {"params": ocp.args.StandardSave(rest.pop("params")), "rest": ocp.args.StandardSave(rest)}
         with self._surfacing():
             self._manager.save(int(state.step), args=ocp.args.Composite(**items, cut=ocp.args.JsonSave({"cut": cut})))
+            if self._waits:
+                self._manager.wait_until_finished()
 
     def restore(self, like: TrainState) -> tuple[TrainState, Any]:
         """The newest good state, with the structure and types of `like`, and its `cut`; `like` before the first save.

@@ -1,42 +1,26 @@
-"""Sweeps: the runs that axes over the settings of a config span, and which of them are one program.
+"""Sweeps: the runs that axes over the settings of a config span, and which of them are one program."""
 
-loss.beta=0.05,0.1,1       three values: of a setting, or of a number in a call string
-seed=0..3                  whole numbers, both ends included
-optim.lr=log(1e-6,1e-4)    drawn, logarithmically or by uniform(a,b): with `draws`
-"""
-
-import ast
+import contextlib
 import hashlib
-import itertools
 import json
 import logging
-import math
-import re
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from ml_collections import ConfigDict
 
-from prefjax import files, together
+from prefjax import axes, engines, files, processes
 from prefjax.config import flatten, numbers
 from prefjax.errors import ConfigError
 from prefjax.log import RESUMABLE
-from prefjax.resolve import nearest, parse
+from prefjax.resolve import nearest, parse, resolve
 from prefjax.sums import changed, paths, terms
 
 _log = logging.getLogger(__name__)
 _CALLS = ("loss", "value_loss", "reference", "optim.tx", "optim.schedule")  # settings whose numbers are traced
-
-
-class Axis(NamedTuple):
-    """What a setting takes in a sweep: one value after another, or one drawn from a range."""
-
-    path: str
-    values: tuple[Any, ...] = ()
-    law: str = ""  # "log" or "uniform"
-    range: tuple[float, float] = (0.0, 0.0)
 
 
 class Run(NamedTuple):
@@ -47,55 +31,21 @@ class Run(NamedTuple):
     config: ConfigDict
 
 
-def axis(text: str) -> Axis:
-    """Reads an axis, `PATH=VALUES` as above; raises ConfigError for what is none."""
-    path, _, values = text.partition("=")
-    if not path or not values:
-        raise ConfigError(f"--axis {text!r}: expected PATH=VALUES, such as loss.beta=0.1,0.5")
-    if match := re.fullmatch(r"(-?\d+)\.\.(-?\d+)", values):
-        first, last = map(int, match.groups())
-        if first > last:
-            raise ConfigError(f"--axis {text!r}: the range is empty; it should go up")
-        return Axis(path, tuple(range(first, last + 1)))
-    if match := re.fullmatch(r"(log|uniform)\(([^,]+),([^,]+)\)", values):
-        low, high = (_literal(part) for part in match.groups()[1:])
-        ends = all(isinstance(x, int | float) for x in (low, high))
-        if not ends or low >= high or (match[1] == "log" and low <= 0):
-            raise ConfigError(f"--axis {text!r}: expected {match[1]}(LOW,HIGH) with LOW < HIGH, and LOW > 0 for log")
-        return Axis(path, law=match[1], range=(float(low), float(high)))
-    return Axis(path, tuple(_literal(part) for part in _split(values)))
-
-
-def runs(config: ConfigDict, axes: Sequence[Axis], *, zipped: bool = False, draws: int = 0, seed: int = 0) -> list[Run]:
+def runs(
+    config: ConfigDict, over: Sequence[axes.Axis], *, zipped: bool = False, draws: int = 0, seed: int = 0
+) -> list[Run]:
     """The runs that axes span.
 
     Args:
       config: where they do not say otherwise.
-      axes: of the sweep.
-      zipped: the first values of all axes together, then the second ones, ...; by default every combination.
-      draws: how many points are drawn, with axes of values drawn from as well; 0: none.
-      seed: of the draws.
+      over: the axes.
+      zipped, draws, seed: as `axes.points` takes them.
 
     Raises:
       ConfigError: an axis names no setting, two runs are the same, or the axes do not fit together.
     """
-    paths = [axis.path for axis in axes]
-    if len(set(paths)) < len(paths):
-        raise ConfigError(f"--axis {next(path for path in paths if paths.count(path) > 1)} is given twice")
-    drawn = [axis.path for axis in axes if axis.law]
-    if drawn and not draws:
-        raise ConfigError(f"--axis {drawn[0]} is a range to draw from; say how many points with --draws=N")
-    if draws:
-        rng = np.random.default_rng(seed)
-        points = [[_draw(rng, axis) for axis in axes] for _ in range(draws)]
-    elif zipped:
-        counts = {axis.path: len(axis.values) for axis in axes}
-        if len(set(counts.values())) > 1:
-            raise ConfigError(f"--zip takes axes of one length; they have {counts}")
-        points = list(map(list, zip(*(axis.values for axis in axes), strict=True)))
-    else:
-        points = list(map(list, itertools.product(*(axis.values for axis in axes))))
-    found = [_run(config, dict(zip(paths, point, strict=True))) for point in points]
+    spanned = axes.points(over, zipped=zipped, draws=draws, seed=seed)
+    found = [_run(config, point) for point in spanned]
     names = [run.name for run in found]
     for run in found:
         if names.count(run.name) > 1:
@@ -104,39 +54,74 @@ def runs(config: ConfigDict, axes: Sequence[Axis], *, zipped: bool = False, draw
 
 
 def train(
-    found: Sequence[Run], workdir: Path, *, limit: float = math.inf, say: Callable[[str], None] = _log.info
-) -> list[list[Run]]:
+    found: Sequence[Run],
+    workdir: Path,
+    *,
+    engine: str = "here",
+    limit: float | None = None,
+    say: Callable[[str], None] = _log.info,
+) -> list[engines.Failure | None]:
     """Trains the runs of a sweep, each in the folder of its name, those of one program together.
 
-    Runs that are finished are left alone, and so are those that ended with numbers that are not finite.
+    Runs that are finished are left alone, and so are those that ended with numbers that are not finite. A program that
+    fails ends no other one.
 
     Args:
       found: the runs.
-      workdir: folder of the sweep; sweep.json there says which run is which.
-      limit: bytes of a device that a program may take, by the compiler's account; of one that takes more the runs are
-        trained half after half.
-      say: is told how much memory each program takes.
+      workdir: folder of the sweep; sweep.json there says which run is which, and which were one program.
+      engine: a call of `prefjax.engines`.
+      limit: bytes of a device that a program may take, by the compiler's account, by default what it has; of one that
+        takes more the runs are trained half after half.
+      say: is told how much memory each program takes, and where it runs.
 
     Returns:
-      The runs that became programs, by program.
+      Of each of the `programs` what went wrong, or None.
 
     Raises:
-      PrefjaxError, Interrupted: as `prefjax.together.train`; the same call goes on from there.
+      ConfigError: there is no such engine.
+      Interrupted: a signal arrived; the same call goes on from there.
     """
+    start, parts = resolve(engine, "prefjax.engines")(), programs(found, workdir)
+    ended = set(processes.told([run.name for run in found if over(run, workdir)]))
+    if processes.is_first():
+        with files.writing(workdir):
+            workdir.mkdir(parents=True, exist_ok=True)
+        known = _table(workdir)
+        rows = {row["name"]: row for row in known["runs"]}
+        rows |= {run.name: {"name": run.name, "changes": run.changes} for run in found}
+        names = [[run.name for run in part] for part in parts]
+        names = [part for part in known["programs"] if part not in names] + names
+        files.write_json(workdir / "sweep.json", {"runs": list(rows.values()), "programs": names})
+    to_do = [index for index, part in enumerate(parts) if not ended.issuperset(run.name for run in part)]
+    tasks = [_task(f"program {index + 1}", parts[index], workdir, ended, limit) for index in to_do]
+    failures: list[engines.Failure | None] = [None] * len(parts)
+    with contextlib.closing(start(tasks, workdir, say)) as ends:
+        for index, failure in ends:
+            failures[to_do[index]] = failure
+    return failures
+
+
+def programs(found: Sequence[Run], workdir: Path) -> list[list[Run]]:
+    """The programs of a sweep: those that sweep.json tells of where all their runs are asked for, then new groups.
+
+    A program is kept as it was, with runs that have ended since: one of other runs would give other last digits.
+    """
+    left, kept = {run.name: run for run in found}, []
+    for names in processes.told(_table(workdir)["programs"]):
+        if all(name in left for name in names):
+            kept.append([left.pop(name) for name in names])
+    return [*kept, *groups(left.values())]
+
+
+def _table(workdir: Path) -> dict[str, list[Any]]:
+    """What sweep.json says."""
     table = workdir / "sweep.json"
-    known = json.loads(table.read_text())["runs"] if table.exists() else []
-    rows = {row["name"]: row for row in known} | {run.name: {"name": run.name, "changes": run.changes} for run in found}
-    with files.writing(workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
-        files.write_json(table, {"runs": list(rows.values())})
-    trained = []
-    for group in groups(run for run in found if not over(run, workdir)):
-        while group:
-            configs, folders = [run.config for run in group], [workdir / run.name for run in group]
-            count = together.train(configs, folders, limit=limit, say=say)
-            trained.append(group[:count])
-            group = group[count:]
-    return trained
+    return {"runs": [], "programs": []} | (json.loads(table.read_text()) if table.exists() else {})
+
+
+def _task(name: str, part: Sequence[Run], workdir: Path, ended: set[str], limit: float | None) -> engines.Task:
+    configs, folders = [run.config.to_dict() for run in part], [str(workdir / run.name) for run in part]
+    return engines.Task(name, configs, folders, [run.name in ended for run in part], limit, os.getcwd(), sys.argv)
 
 
 def over(run: Run, workdir: Path) -> str:
@@ -213,23 +198,3 @@ def _static(config: ConfigDict) -> dict[str, Any]:
                     calls[name][1].pop(keyword, None)
             flat[path] = list(calls.values())
     return {path: value for path, value in flat.items() if path != "seed"}
-
-
-def _draw(rng: np.random.Generator, axis: Axis) -> Any:
-    low, high = axis.range
-    if axis.law == "log":
-        return float(f"{math.exp(rng.uniform(math.log(low), math.log(high))):.6g}")
-    return float(f"{rng.uniform(low, high):.6g}") if axis.law else axis.values[rng.integers(len(axis.values))]
-
-
-def _split(text: str) -> list[str]:
-    """The parts between commas that stand in no bracket and no quotes."""
-    bracketed = r"\([^)]*\)|\[[^\]]*\]|'[^']*'|\"[^\"]*\""
-    return re.findall(rf"(?:{bracketed}|[^,])+", text)
-
-
-def _literal(text: str) -> Any:
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
-        return text.strip()

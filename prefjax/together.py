@@ -34,20 +34,23 @@ def train(
     configs: Sequence[Any],
     workdirs: Sequence[Path],
     *,
-    limit: float = math.inf,
+    idle: Sequence[bool] = (),
+    limit: float | None = None,
     say: Callable[[str], None] = _log.info,
 ) -> int:
     """Trains runs that differ in traced numbers and seeds alone, each in its workdir, from the newest checkpoint there.
 
     Args:
       configs, workdirs: of the runs.
-      limit: bytes of a device that a program may take, by the compiler's account, frozen models included. While it
-        takes more, half of the runs are left out.
+      idle: which of them have ended for good. They keep their place in the program, since the last digits of the others
+        depend on how many runs it has; nothing of theirs is touched.
+      limit: bytes of a device that a program may take, by the compiler's account, frozen models included; by default
+        what a device has, where it tells. While it takes more, half of the runs are left out.
       say: is told how much memory the program takes.
 
     Returns:
-      How many of the runs were trained, the first ones. Those whose own numbers became NaN or infinite are among them:
-      such a run ends with a FAILED.json, and the others go on.
+      How many of the runs the program had, the first ones. Those whose own numbers became NaN or infinite are among
+      them: such a run ends with a FAILED.json, and the others go on.
 
     Raises:
       PrefjaxError: as `prefjax.train.train`.
@@ -55,27 +58,36 @@ def train(
     """
     host.give_back_after_compiling()
     with contextlib.ExitStack() as stack:
-        records = []
-        for config, workdir in zip(configs, workdirs, strict=True):
-            if processes.is_first():
+        records, idle = [], idle or [False] * len(configs)
+        for config, workdir, ended in zip(configs, workdirs, idle, strict=True):
+            if processes.is_first() and not ended:
                 stack.enter_context(files.locked(Path(workdir)))
             records.append(Record(Path(workdir), config.to_dict()))
-        lanes: list[Lane] = []
+        lanes: list[Lane | None] = []
         try:
             first = setup(configs[0], records[0].facts.get("frozen"), parallel=mesh.single())
             runs = [first, *(sibling(first, config) for config in configs[1:])]
             step = Program(runs)
-            while step.bytes > limit and len(step.runs) > 1:
+            most = _of_a_device() if limit is None else limit
+            while step.bytes > most and len(step.runs) > 1:
                 step = Program(runs[: (len(step.runs) + 1) // 2])
             say(f"{len(step.runs)} of {len(runs)} runs in one program: {step.bytes / 2**20:.1f} MiB of a device")
-            for run, record in zip(step.runs, records, strict=False):
-                lanes.append(Lane(run, record, stack))
-            _fit(lanes, step)
+            if not all(idle[: len(step.runs)]):
+                for run, record, ended in zip(step.runs, records, idle, strict=False):
+                    lanes.append(None if ended else Lane(run, record, stack))
+                _fit(lanes, step)
         except BaseException as error:
-            for record in [lane.record for lane in lanes if lane.alive] or records[:1]:
+            going = [record for record, ended in zip(records, idle, strict=True) if not ended]
+            for record in [lane.record for lane in lanes if lane and lane.alive] or going[:1]:
                 record.close(error)
             raise
-    return len(lanes)
+    return len(step.runs)
+
+
+def _of_a_device() -> float:
+    """Bytes that a program may take of a device, where it tells."""
+    told = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    return processes.told(told or math.inf)
 
 
 class Lane:
@@ -87,7 +99,7 @@ class Lane:
         self.meter, self.verdict, self.alive = Meter(record, run.algorithm.watch), budget.Verdict(), True
         begin(run, record)
         inside = lambda: self.verdict.inside
-        opened = saves.Checkpoints(record.workdir, run.config.keep, inside)
+        opened = saves.Checkpoints(record.workdir, run.config.keep, inside, beside=True)
         self.checkpoints = stack.enter_context(opened)
         state, self.verdict = take_up(self.start(), run, self.evals, record, opened, self.meter)
         self.first = int(state.step)
@@ -145,7 +157,7 @@ class Program:
     def __init__(self, runs: list[Setup]):
         devices = jax.devices()
         each = -(-len(runs) // len(devices))
-        count = len(devices) if jax.process_count() > 1 else -(-len(runs) // each)  # each process has a part
+        count = len(devices) if processes.several() else -(-len(runs) // each)  # each process has a part
         over = jax.make_mesh((count,), ("runs",), axis_types=(AxisType.Auto,), devices=devices[:count])
         self.each, self.whole = (NamedSharding(over, PartitionSpec(*axes)) for axes in (("runs",), ()))
         self.runs, self.lanes = runs, count * each
@@ -191,9 +203,9 @@ class Program:
             batches = [unpacked(batch) for batch in batches]
         return self.stacked(batches)
 
-    def __call__(self, active: Sequence[bool], states: TrainState, batch: Any) -> tuple[TrainState, dict[str, Any]]:
-        lanes = np.array([*active, *[False] * (self.lanes - len(active))])
-        arguments = lanes, states, self.frozen, self.hparams, batch, self.keys
+    def __call__(self, active: set[int], states: TrainState, batch: Any) -> tuple[TrainState, dict[str, Any]]:
+        moving = np.array([index in active for index in range(self.lanes)])
+        arguments = moving, states, self.frozen, self.hparams, batch, self.keys
         usual = jax.tree.structure(batch) == self._structure
         return (self._compiled if usual else self._step)(*arguments)
 
@@ -217,17 +229,19 @@ def unpacked(batch: Any) -> Any:
     return jax.tree.map(plain, batch, is_leaf=lambda x: isinstance(x, Rows))
 
 
-def _fit(lanes: list[Lane], step: Program) -> None:
+def _fit(lanes: Sequence[Lane | None], step: Program) -> None:
     """The loop over steps. Runs that go on from a later step than others wait for them."""
-    config, states = lanes[0].run.config, step.stacked([lane.state for lane in lanes])
-    for lane in lanes:
+    there = [(index, lane) for index, lane in enumerate(lanes) if lane]
+    config, any_state = there[0][1].run.config, there[0][1].state
+    states = step.stacked([lane.state if lane else any_state for lane in lanes])
+    for _, lane in there:
         lane.state = None
-    first = min((lane.first for lane in lanes if lane.alive), default=config.steps)
+    first = min((lane.first for _, lane in there if lane.alive), default=config.steps)
     late: Steps = []  # of the interval before, fetched when this one ends, so that the loop never waits for a step
     new: Steps = []
 
     def running(at: int) -> list[tuple[int, Lane]]:
-        return [(index, lane) for index, lane in enumerate(lanes) if lane.alive and at > lane.first]
+        return [(index, lane) for index, lane in there if lane.alive and at > lane.first]
 
     def tell(at: int, steps: Steps) -> None:
         fetched = jax.device_get(steps)
@@ -236,7 +250,7 @@ def _fit(lanes: list[Lane], step: Program) -> None:
 
     with interrupt.deferred() as asked, progress(first, config.steps) as advance:
         for at, batch in prefetch(step.batch_at, first, config.steps):
-            states, metrics = step([lane.alive and at > lane.first for lane in lanes], states, batch)
+            states, metrics = step({index for index, _ in running(at)}, states, batch)
             new.append((at, metrics))
             logs, evaluates, saves = (
                 due(at, every, config.steps) for every in (config.log_every, config.eval_every, config.checkpoint_every)
@@ -258,7 +272,7 @@ def _fit(lanes: list[Lane], step: Program) -> None:
                     lane.pause(step.state_of(index, states), _own(lane, index, new))
             if signal and at < config.steps:
                 raise Interrupted(signal, f"after step {at}")
-            if not any(lane.alive for lane in lanes):
+            if not any(lane.alive for _, lane in there):
                 return
 
 

@@ -13,6 +13,7 @@ FLOORS = [
     (
         "resolve",
         "sums",
+        "axes",
         "host",
         "models",
         "sampling",
@@ -32,7 +33,7 @@ FLOORS = [
         "log",
     ),
     ("algorithms", "evals", "reference", "alarms", "budget", "label", "audit"),
-    ("setup", "train", "together", "sweep", "plan", "commands", "evaluate", "report", "gate"),
+    ("setup", "train", "together", "engines", "sweep", "plan", "commands", "evaluate", "report", "gate"),
     ("cli", "__main__"),
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

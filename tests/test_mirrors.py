@@ -42,6 +42,19 @@ def test_wandb_mirrors_offline(tmp_path, monkeypatch):
     assert lines(tmp_path) == [{"step": 1, "train/loss": 0.5}]
 
 
+def test_wandb_has_the_runs_of_a_sweep_as_one_group(tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    started, init = [], wandb.init
+    monkeypatch.setattr(wandb, "init", lambda **words: started.append(init(**words)) or started[-1])
+    (tmp_path / "betas").mkdir()
+    (tmp_path / "betas" / "sweep.json").write_text('{"runs": []}')
+    for workdir in ("betas/first", "betas/second", "alone"):
+        record(tmp_path / workdir, "wandb").close()
+        assert list((tmp_path / workdir / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert [(run.group, run.name) for run in started] == [("betas", "first"), ("betas", "second"), ("", "alone")]
+
+
 def test_events_hold_every_step_once_after_a_resume_too(tmp_path):
     pytest.importorskip("tensorboard")
     run = record(tmp_path, "tensorboard")

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from prefjax import checkpoint, sweep, together
+from prefjax import axes, checkpoint, sweep, together
 from prefjax.config import base
 from prefjax.errors import Interrupted
 from prefjax.train import train
@@ -28,7 +28,7 @@ def config(steps=20):
 
 
 def swept(folder, *texts, steps=20, **knobs):
-    found = sweep.runs(config(steps), [sweep.axis(text) for text in texts])
+    found = sweep.runs(config(steps), [axes.axis(text) for text in texts])
     sweep.train(found, folder, **knobs)
     return found
 
@@ -55,7 +55,7 @@ def same(workdir, other):
 
 
 def test_each_is_the_run_alone(folder, tmp_path):
-    found = sweep.runs(config(), [sweep.axis(text) for text in AXES])
+    found = sweep.runs(config(), [axes.axis(text) for text in AXES])
     for run in found[1:3]:
         train(run.config, tmp_path / run.name)
         same(folder / run.name, tmp_path / run.name)
@@ -71,7 +71,7 @@ def test_what_is_finished_is_not_run_again(folder, monkeypatch):
 
 def test_a_sweep_goes_on_where_its_runs_stand(folder, tmp_path):
     """Half of the runs have been stopped after ten steps, as a kill between two saves leaves them."""
-    found = sweep.runs(config(), [sweep.axis(text) for text in AXES])
+    found = sweep.runs(config(), [axes.axis(text) for text in AXES])
     for run in found[:2]:
         shorter = run.config.copy_and_resolve_references()
         shorter.steps = 10
@@ -111,9 +111,17 @@ def test_a_run_that_is_not_finite_ends_and_the_others_go_on(folder, tmp_path):
     same(tmp_path / found[0].name, folder / found[0].name)
 
 
-def test_a_program_that_takes_too_much_is_run_in_parts(folder, tmp_path):
-    found = sweep.runs(config(), [sweep.axis("optim.lr=1e-3,3e-4")])
-    assert list(map(len, sweep.train(found, tmp_path, limit=1))) == [1, 1]
+def test_a_program_that_takes_too_much_is_run_in_parts(folder, tmp_path, monkeypatch):
+    """The estimate is told, and a limit just under it makes two programs of one."""
+    monkeypatch.setattr(together.jax, "devices", lambda: jax.local_devices()[:1])  # all runs on one
+    say = lambda text: told.append((int(text.split()[0]), float(text.split()[-5])))
+    told = []
+    swept(tmp_path / "whole", "optim.lr=1e-3,3e-4", steps=0, say=say)
+    ((count, most),) = told
+    assert count == 2 and most > 0
+    told.clear()
+    found = swept(tmp_path, "optim.lr=1e-3,3e-4", limit=(most - 0.1) * 2**20, say=say)
+    assert [count for count, _ in told] == [1, 1] and all(mib < most for _, mib in told)
     for run in found:
         same(tmp_path / run.name, folder / run.name)
 
@@ -121,29 +129,74 @@ def test_a_program_that_takes_too_much_is_run_in_parts(folder, tmp_path):
 def test_a_frozen_reward_model_may_have_moments(folder, tmp_path):
     """They are numbers without an axis, which lie whole on every device as the rest of the model does."""
     model = tmp_path / "reward"
-    shutil.copytree(folder / sweep.runs(config(), [sweep.axis(text) for text in AXES])[0].name, model)
+    shutil.copytree(folder / sweep.runs(config(), [axes.axis(text) for text in AXES])[0].name, model)
     checkpoint.save_moments(str(model), 1.0, 2.0, {})
     c = config(1)
     c.frozen.reward, c.evals = str(model), {}
-    found = sweep.runs(c, [sweep.axis(AXES[0])])
+    found = sweep.runs(c, [axes.axis(AXES[0])])
     sweep.train(found, tmp_path / "sweep")
     assert all(sweep.over(run, tmp_path / "sweep") == "done" for run in found)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("algorithm", ["ppo", "grpo"])
+def test_a_program_is_compiled_once(tmp_path, caplog):
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        swept(tmp_path, "optim.lr=1e-3,3e-4", "seed=0,1", "optim.clip=0.0,1.0", steps=2)
+    compiled = [record.getMessage() for record in caplog.records if "Finished XLA compilation" in record.getMessage()]
+    assert sum("stepped" in message for message in compiled) == 2  # with clipping and without
+
+
+def test_a_sweep_that_was_killed_ends_with_the_same_bytes(folder, tmp_path):
+    """Whatever has been saved until then: of four runs one had ended, two stood at step 10, one had saved nothing."""
+    found = sweep.runs(config(), [axes.axis(text) for text in AXES])
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    for run in found[1:]:
+        (tmp_path / run.name / "DONE").unlink()
+        for step in ("20", "10")[: 1 if run is not found[3] else 2]:
+            shutil.rmtree(tmp_path / run.name / "checkpoints" / step)
+    written = lambda: (tmp_path / found[0].name / "DONE").stat().st_mtime_ns
+    before = written()
+    swept(tmp_path, *AXES)
+    for run in found:
+        for name in ("DONE", "metrics.jsonl", "eval/20.json"):
+            assert (tmp_path / run.name / name).read_bytes() == (folder / run.name / name).read_bytes()
+    assert written() == before  # what had ended was left alone
+
+
+def test_a_program_that_fails_ends_no_other(tmp_path):
+    found = sweep.runs(config(2), [axes.axis("data.max_length=8,80"), axes.axis("seed=0,1")])
+    failures = sweep.train(found, tmp_path)
+    assert [failure.code if failure else 0 for failure in failures] == [3, 0]
+    assert "max_length" in failures[0].message
+    assert [sweep.over(run, tmp_path) for run in found] == ["", "", "done", "done"]
+
+
+@pytest.mark.parametrize("algorithm", ["sft", "dpo"])
+def test_other_algorithms(algorithm, tmp_path):
+    c = config()
+    c.algorithm, c.loss, c.evals = algorithm, f"{algorithm}_loss()", {}
+    if algorithm == "sft":
+        c.data.train, c.data.rows = "prefjax.worlds.desk:demos(n=16)", "demos()"
+    else:
+        c.loss, c.model, c.tokenizer = "dpo_loss(beta=0.1)", str(start(tmp_path / "start")), ""
+        c.frozen.reference = c.model
+    found = sweep.runs(c, [axes.axis("optim.lr=1e-3,3e-4"), axes.axis("seed=0,1")])
+    sweep.train(found, tmp_path)
+    train(found[3].config, tmp_path / "alone")
+    same(tmp_path / found[3].name, tmp_path / "alone")
+
+
+@pytest.mark.parametrize("algorithm", [pytest.param("ppo", marks=pytest.mark.slow), "grpo"])
 def test_samples_of_a_run_are_those_it_draws_alone(algorithm, tmp_path):
-    c = config(steps=2)
+    c = config(steps=1)
     c.algorithm, c.loss, c.reward = algorithm, "ppo_policy_loss(epsilon=0.2)", "length(target=4)"
     c.data.train, c.data.rows = "prefjax.worlds.desk:prompts(split='validation')", "prompts()"
     c.rollout.max_new, c.rollout.n, c.optim.lr, c.log_every, c.evals = 6, 2, 1e-3, 1, {}
     c.model = str(start(tmp_path / "start"))
     c.frozen.reference, c.tokenizer = c.model, ""
-    found = sweep.runs(c, [sweep.axis("rl.kl_coef=0.1,0.3"), sweep.axis("seed=0,1")])
+    found = sweep.runs(c, [axes.axis("rl.kl_coef=0.1,0.3"), axes.axis("seed=0,1")])
     sweep.train(found, tmp_path)
-    for run in found[1:3]:
-        train(run.config, tmp_path / f"{run.name}-alone")
-        same(tmp_path / run.name, tmp_path / f"{run.name}-alone")
+    train(found[3].config, tmp_path / "alone")
+    same(tmp_path / found[3].name, tmp_path / "alone")
 
 
 def start(folder):

@@ -94,6 +94,26 @@ def test_two_processes_are_one(tmp_path):
     assert asked[0] == asked[1]
 
 
+@pytest.mark.parametrize("ends", [[2], pytest.param([1, 3], marks=pytest.mark.slow)])
+def test_a_sweep_over_two_processes_is_that_of_one(ends, tmp_path):
+    """Three runs over four devices of two processes; they stop after one step and go on."""
+    (tmp_path / "recipe.py").write_text(RECIPE)
+    one, two = tmp_path / "one", tmp_path / "two"
+    words = [f"--config={tmp_path}/recipe.py:sft", "--axis=seed=0..2"]
+    argv = lambda folder, steps: ["sweep", *words, f"--workdir={folder}", f"--config.steps={steps}"]
+    for steps in ends:
+        assert main(argv(one, steps)) == 0
+        codes, told = run_together(tmp_path, [argv(two, steps)])
+        assert codes == [0, 0], "\n".join(told)
+        assert "3 of 3 runs are done" in told[0] and "runs are done" not in told[1]
+    assert (one / "sweep.json").read_bytes() == (two / "sweep.json").read_bytes()
+    for name in (row["name"] for row in json.loads((one / "sweep.json").read_text())["runs"]):
+        for mine, theirs in zip(record(two / name), record(one / name), strict=True):
+            assert mine == pytest.approx(theirs, rel=1e-5, abs=1e-6)
+        a, b = (checkpoint.load(str(folder / name))[1] for folder in (two, one))
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-7), a, b)
+
+
 def test_processes_that_differ_all_stop_and_say_so(tmp_path):
     (tmp_path / "recipe.py").write_text(RECIPE)
     argv = ["train", f"--config={tmp_path}/recipe.py:sft", f"--workdir={tmp_path}/run", "--config.evals={}"]

@@ -1,0 +1,168 @@
+"""Programs of a sweep elsewhere: jobs of submitit on this machine, tasks of a Ray that is started for it."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from prefjax import axes, engines, interrupt, sweep
+from prefjax.errors import ConfigError
+from tests.test_together import config
+
+LOCAL = "slurm(cluster='local', poll=0.1)"
+
+
+def runs_of(*texts, **settings):
+    c = config(2)
+    c.evals, c.checkpoint_every = {}, 1
+    c.update(settings)
+    return sweep.runs(c, [axes.axis(text) for text in texts])
+
+
+def digests(found, folder):
+    return [json.loads((folder / run.name / "DONE").read_text())["digest"] for run in found]
+
+
+def checked(engine, folder):
+    """Two programs, of which the first cannot begin: its failure hides nothing of the other, and is tried again."""
+    found = runs_of("data.max_length=8,80", "seed=0,1")
+    for _ in range(2):
+        told = []
+        failures = sweep.train(found, folder, engine=engine, say=told.append)
+        assert [failure.code if failure else 0 for failure in failures] == [3, 0]
+        assert "max_length" in failures[0].message
+        assert [sweep.over(run, folder) for run in found] == ["", "", "done", "done"]
+        table = json.loads((folder / "sweep.json").read_text())
+        assert [row["name"] for row in table["runs"]] == [run.name for run in found]
+        assert table["programs"] == [[run.name for run in found[:2]], [run.name for run in found[2:]]]
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:.*unclosed file.*")
+def test_jobs_of_submitit_in_this_process(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    found = checked("slurm(cluster='debug', poll=0.0)", tmp_path / "jobs")
+    sweep.train(found[2:], tmp_path / "here")
+    assert digests(found[2:], tmp_path / "jobs") == digests(found[2:], tmp_path / "here")
+    capsys.readouterr()
+
+
+@pytest.mark.slow
+def test_jobs_of_submitit(tmp_path):
+    checked(LOCAL, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_job_that_is_killed_fails_alone_and_goes_on_by_the_same_call(tmp_path):
+    found = runs_of("seed=0,1", "optim.clip=0.0,1.0", steps=400, log_every=1, checkpoint_every=20)
+    with striking(tmp_path, found[0], signal.SIGKILL):
+        failures = sweep.train(found, tmp_path / "jobs", engine=LOCAL)
+    assert [failure.code if failure else 0 for failure in failures] == [1, 0]
+    assert "ended without a result" in failures[0].message
+    assert [sweep.over(run, tmp_path / "jobs") for run in found] == ["", "done", "", "done"]
+    assert sweep.train(found, tmp_path / "jobs", engine=LOCAL) == [None, None]
+    sweep.train(found[::2], tmp_path / "here")
+    assert digests(found[::2], tmp_path / "jobs") == digests(found[::2], tmp_path / "here")
+
+
+@pytest.mark.slow
+def test_a_job_whose_time_is_over_saves_and_is_queued_again(tmp_path):
+    found = runs_of("seed=0,1", steps=400, log_every=1, checkpoint_every=0)
+    with striking(tmp_path, found[0], signal.SIGUSR2):
+        assert sweep.train(found, tmp_path / "jobs", engine=LOCAL) == [None]
+    elapsed = [json.loads(line)["elapsed"] for line in (tmp_path / "jobs" / found[0].name / "timing.jsonl").open()]
+    assert elapsed != sorted(elapsed)  # the clock began again
+    sweep.train(found, tmp_path / "here")
+    assert digests(found, tmp_path / "jobs") == digests(found, tmp_path / "here")
+
+
+class striking:
+    """Within, the process that trains a run gets a signal once it has taken a few steps."""
+
+    def __init__(self, folder, run, number):
+        self.record = folder / "jobs" / run.name / "metrics.jsonl"
+        self.lock, self.number = self.record.with_name("LOCK"), number
+        self.thread = threading.Thread(target=self.strike)
+
+    def strike(self):
+        until = time.monotonic() + 240
+        while not (self.record.exists() and len(self.record.read_text().splitlines()) > 40):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        os.kill(int(self.lock.read_text().split()[1]), self.number)
+
+    def __enter__(self):
+        self.thread.start()
+
+    def __exit__(self, *_):
+        self.thread.join()
+
+
+@pytest.mark.slow
+def test_tasks_of_ray(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    found = checked("ray(cpus=1)", tmp_path / "tasks")
+    sweep.train(found[2:], tmp_path / "here")
+    assert digests(found[2:], tmp_path / "tasks") == digests(found[2:], tmp_path / "here")
+
+
+def test_a_job_asks_to_be_queued_again_only_where_its_time_is_over(monkeypatch):
+    asked = []
+    before = signal.signal(signal.SIGUSR2, lambda number, _: asked.append(number))
+    try:
+        for code in (0, 143, 128 + signal.SIGUSR2):
+            monkeypatch.setattr(engines, "away", lambda *_, code=code: engines.Failure("", code) if code else None)
+            engines._Job()(None)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert asked == [signal.SIGUSR2]
+
+
+def test_an_engine_that_is_left_ends_its_jobs(tmp_path, monkeypatch):
+    ended = []
+
+    class Job:
+        job_id, paths = "1", type("Paths", (), {"stderr": "log"})
+        done = lambda self: False
+        cancel = lambda self, check: ended.append(check)
+
+    class Executor:
+        __init__ = lambda self, folder, cluster: None
+        update_parameters = lambda self, **asked: None
+        batch = lambda self: interrupt.contextlib.nullcontext()
+        submit = lambda self, *_: Job()
+
+    submitit = pytest.importorskip("submitit")
+    monkeypatch.setattr(submitit, "AutoExecutor", Executor)
+    monkeypatch.setattr(engines.time, "sleep", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        sweep.train(runs_of("seed=0,1", "optim.clip=0.0,1.0"), tmp_path, engine="slurm")
+    assert len(ended) == 2
+
+
+@pytest.mark.parametrize(("name", "module"), [("slurm", "submitit"), ("ray", "ray")])
+def test_an_engine_that_is_not_installed(name, module, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigError, match=rf"--engine={name} needs {module}: pip install prefjax\[{name}\]"):
+        sweep.train(runs_of("seed=0,1"), tmp_path / "sweep", engine=name)
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ("slurm(timeout='0h')", "timeout is '0h'; it should be such as '90m', '4h' or '2d'"),
+        ("slurm(cluster='local', partitoin='gpu')", "--engine=slurm"),
+        ("slurm()", "--engine=slurm"),
+    ],
+)
+def test_what_no_engine_takes(engine, message, tmp_path):
+    pytest.importorskip("submitit")
+    with pytest.raises(ConfigError) as error:
+        sweep.train(runs_of("seed=0,1"), tmp_path, engine=engine)
+    assert message in str(error.value)
