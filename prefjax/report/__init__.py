@@ -15,8 +15,13 @@ from prefjax.report.groups import Group, group
 
 
 def read(workdirs: Sequence[str | Path]) -> list[Group]:
-    """The runs of the workdirs, those that differ in their seeds together; raises as `runs.read` does."""
-    folders = [*{Path(path).resolve(): path for path in workdirs}.values()]  # `a` and `a/` are one
+    """The runs of the workdirs, or of the folders of sweeps, those that differ in their seeds together.
+
+    Raises:
+      ConfigError, DataError: as `runs.of_sweep` and `runs.read`.
+    """
+    paths = [path for folder in workdirs for path in runs.of_sweep(folder)[0]]
+    folders = [*{path.resolve(): path for path in paths}.values()]  # `a` and `a/` are one
     bins = max(60, 400 // max(len(folders) // 2, 1))
     return group([runs.read(path, bins) for path in folders])
 

@@ -70,22 +70,29 @@ def but_for_the_seed(run: Run) -> dict[str, Any]:
 
 def _labels(settings: Sequence[dict[str, Any]], members: Sequence[list[Run]]) -> list[str]:
     """The settings that differ, if they are few and tell every group from every other; else the folders."""
-    spread = [_spread(setting) for setting in settings]
-    names = sorted({name for setting in spread for name in setting})
-    differ = [name for name in names if len({repr(setting.get(name)) for setting in spread}) > 1]
-    last = [name.rpartition(".")[2] for name in differ]
-    short = [name if last.count(end) > 1 else end for name, end in zip(differ, last, strict=True)]
-    labels = [
-        ", ".join(f"{word} {setting.get(name, 'none')}" for name, word in zip(differ, short, strict=True))
-        for setting in spread
-    ]
-    if len(settings) > 1 and 0 < len(differ) <= 3 and all(len(label) <= 36 for label in labels):
-        return labels
+    swept = [{name: value for name, value in group[0].changes.items() if name != "seed"} for group in members]
+    ways = [(swept, 60)] if all(swept) else []  # of the runs of a sweep what its axes changed
+    for spread, most in (*ways, ([_spread(setting) for setting in settings], 36)):
+        labels = _by_difference(spread)
+        if len(set(labels)) == len(members) > 1 and all(0 < len(label) <= most for label in labels):
+            return labels
     paths = [group[0].path.absolute() for group in members]
+    if len(paths) == 1 and len(members[0]) > 1 and members[0][0].changes:
+        return [paths[0].parent.name]  # one setting, its seeds
     root = Path(os.path.commonpath(paths)) if len(paths) > 1 else paths[0].parent
     kept = [[part for part in path.relative_to(root).parts if not _SEED.fullmatch(part)] for path in paths]
     folders = [str(Path(*parts)) if parts else path.name for parts, path in zip(kept, paths, strict=True)]
     return folders if len(set(folders)) == len(folders) else [str(path) for path in paths]
+
+
+def _by_difference(settings: Sequence[dict[str, Any]]) -> list[str]:
+    """What differs between settings, in words of each."""
+    names = dict.fromkeys(name for setting in settings for name in setting)
+    differ = [name for name in names if len({repr(setting.get(name)) for setting in settings}) > 1]
+    last = [name.rpartition(".")[2] for name in differ]
+    short = [name if last.count(end) > 1 else end for name, end in zip(differ, last, strict=True)]
+    words = lambda setting: (f"{word} {setting.get(name, 'none')}" for name, word in zip(differ, short, strict=True))
+    return [", ".join(words(setting)) for setting in settings]
 
 
 def _spread(setting: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class Run(NamedTuple):
 
     path: Path
     config: dict[str, Any]  # flat: {"optim.lr": 1e-4}; empty if there is none
+    changes: dict[str, Any]  # of a run of a sweep: {"loss.beta": 0.1}, what its axes say
     facts: dict[str, Any]  # run.json
     status: str  # "done", "failed", "interrupted" or "not finished"
     message: str  # how it ended
@@ -89,7 +90,7 @@ def read(path: str | Path, bins: int = 400) -> Run:
       DataError: a file of it is damaged; the message gives file and line.
     """
     path = Path(path)
-    if not any((path / name).is_file() for name in MARKS):
+    if not is_workdir(path):
         what = "there is no such folder" if not path.exists() else f"it has none of {', '.join(MARKS)}"
         raise ConfigError(f"{path} is no workdir: {what}; give the folder that `prefjax train --workdir` wrote")
     columns, means, last = _metrics(path / "metrics.jsonl")
@@ -99,6 +100,7 @@ def read(path: str | Path, bins: int = 400) -> Run:
     return Run(
         path=path,
         config=config,
+        changes=_table(path.parent).get(path.name, {}),
         facts=_json(path / "run.json") or {},
         status=status,
         message=message,
@@ -116,6 +118,33 @@ def read(path: str | Path, bins: int = 400) -> Run:
         resumes=resumes,
         seconds=seconds,
     )
+
+
+def of_sweep(path: str | Path) -> tuple[list[Path], int]:
+    """The runs of a folder that `prefjax sweep` wrote, of any other folder itself; and how many have not begun.
+
+    Raises:
+      ConfigError: none of the runs has begun.
+    """
+    table = _table(Path(path))
+    begun = [folder for name in table if is_workdir(folder := Path(path) / name)]
+    if table and not begun:
+        raise ConfigError(f"{path}: none of the {len(table)} runs of the sweep has begun")
+    return begun or [Path(path)], len(table) - len(begun)
+
+
+def is_workdir(path: Path) -> bool:
+    """Whether a run has left files in a folder."""
+    return any((path / name).is_file() for name in MARKS)
+
+
+def _table(folder: Path) -> dict[str, dict[str, Any]]:
+    """What the axes of a sweep say of each run, by its folder; empty where there is no sweep."""
+    found = _json(folder / "sweep.json") or {}
+    try:
+        return {row["name"]: dict(row["changes"]) for row in found.get("runs", [])}
+    except (TypeError, KeyError, AttributeError, ValueError):
+        raise DataError(f"{folder / 'sweep.json'} is no table of a sweep; the same sweep writes it again") from None
 
 
 def estimate(value: dict[str, Any]) -> Estimate:

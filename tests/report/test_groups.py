@@ -1,10 +1,13 @@
 """Runs that differ in their seeds alone, together."""
 
+import json
+
 import pytest
 
 from prefjax import report
 from prefjax.report.groups import but_for_the_seed, group, mean, over_runs
 from prefjax.report.runs import Estimate, read
+from prefjax.report.table import cells
 from tests.workdirs import write
 
 
@@ -19,6 +22,33 @@ def test_seeds_are_one_group_named_by_what_differs_between_groups(tmp_path):
         ("epsilon 0.1", [0, 1]),
         ("epsilon 0.5", [0, 1]),
     ]
+
+
+def test_runs_of_a_sweep_are_named_by_what_its_axes_changed(tmp_path):
+    """Also where that is a default, which their settings do not spell, or the weight of a loss in a sum."""
+    swept(tmp_path, [{"loss.sft_loss.weight": w, "seed": seed} for w in (0.0, 0.2) for seed in (0, 1)])
+    groups = report.read([tmp_path])
+    assert [(g.label, len(g.runs)) for g in groups] == [("weight 0.0", 2), ("weight 0.2", 2)]
+    assert groups[1].track("gold")[-1][1].n == 2
+    table = cells(groups)
+    assert [row[:2] for row in table[1]] == [["weight 0.0", "2"], ["weight 0.2", "2"]]
+    assert all("[" in row[2] for row in table[1])  # an interval over the seeds
+
+
+def test_a_sweep_over_seeds_alone_has_the_name_of_its_folder(tmp_path):
+    swept(tmp_path / "seeds", [{"seed": seed} for seed in (0, 1, 2)])
+    (group,) = report.read([tmp_path / "seeds"])
+    assert (group.label, len(group.runs)) == ("seeds", 3)
+
+
+def swept(folder, points):
+    """The folder of a sweep, as if its runs were done."""
+    folder.mkdir(exist_ok=True)
+    rows = [{"name": f"run{at}", "changes": changes} for at, changes in enumerate(points)]
+    (folder / "sweep.json").write_text(json.dumps({"runs": rows}))
+    for row in rows:
+        weight = row["changes"].get("loss.sft_loss.weight", 0.0)
+        write(folder / row["name"], seed=row["changes"]["seed"], prompts=20, loss=f"dpo_loss() + {weight} * sft_loss()")
 
 
 def test_groups_that_differ_in_much_are_named_by_their_folders(tmp_path):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from prefjax.errors import ConfigError, DataError
-from prefjax.report.runs import Estimate, read
+from prefjax.report.runs import Estimate, of_sweep, read
 from tests.workdirs import alarm, write
 
 
@@ -24,6 +24,21 @@ def test_a_whole_workdir(tmp_path):
     assert [{row["step"] for row in run.rows(step, "gold")} for step in (0, 200)] == [{0}, {200}]
     assert run.curves["entropy"].mean[0] == pytest.approx(20 / 24, abs=0.15)  # nats a token, as it is evaluated
     assert run.alarms[0]["name"] == "over-refusal"
+
+
+def test_the_folder_of_a_sweep_stands_for_its_runs_that_have_begun(tmp_path):
+    rows = [{"name": str(seed), "changes": {"loss.beta": 0.1, "seed": seed}} for seed in range(3)]
+    (tmp_path / "sweep.json").write_text(json.dumps({"runs": rows}))
+    with pytest.raises(ConfigError, match="none of the 3 runs of the sweep has begun"):
+        of_sweep(tmp_path)
+    for seed in (0, 2):
+        write(tmp_path / str(seed), seed=seed, prompts=20)
+    assert of_sweep(tmp_path) == ([tmp_path / "0", tmp_path / "2"], 1)
+    assert of_sweep(tmp_path / "2") == ([tmp_path / "2"], 0)
+    assert read(tmp_path / "2").changes == {"loss.beta": 0.1, "seed": 2}
+    (tmp_path / "sweep.json").write_text('{"runs": [{"name": "0"}]}')
+    with pytest.raises(DataError, match=r"sweep.json is no table of a sweep"):
+        of_sweep(tmp_path)
 
 
 def test_what_is_no_workdir_says_so_in_one_message(tmp_path):
