@@ -20,7 +20,8 @@ def frontier(groups: Sequence[Group], best_of_n: Sequence[BestOfN] = ()) -> Char
     """The reward that counts against the square root of the KL; None where there are fewer than three points.
 
     Args:
-      groups: a curve each, a point an evaluation; of several seeds the means, with a band of the interval of the gold.
+      groups: a curve each, a point an evaluation; of several seeds the means, with a band of the interval of the gold
+        where few groups are drawn. Of three and more, the frontier beside them.
       best_of_n: points beside them.
     """
     metric = next((name for name in TASTE if any(group.track(name) for group in groups)), "reward")
@@ -37,12 +38,20 @@ def frontier(groups: Sequence[Group], best_of_n: Sequence[BestOfN] = ()) -> Char
             y, x, step = max(inside)
             name = f": {group.label}," if len(groups) > 1 else ":"
             best = x, y, f"best{' within the budget' if limit else ''}{name} step {step}"
+    if len(groups) > 2:
+        lines.append(_front([point for group in groups for point in _points(group, metric)]))
+    if len(groups) > SHOWN:
+        lines = [line._replace(low=None, high=None) for line in lines]
     lines += _best_of_n(sorted(best_of_n), metric)
     if sum(len(line.x) for line in lines if line.kind == "measured") < 3:
         return None
     notes = ["A point is an evaluation, where both are finite."]
     if metric == "gold":
         notes.append("Faint and dashed: the proxy, which is what was trained on.")
+    if len(groups) > 2:
+        notes.append("Grey: the frontier, the most that any setting reaches within a distance.")
+    if len(groups) > SHOWN:
+        notes.append("Intervals are in the table.")
     if best_of_n:
         notes.append("Best of n stands at its bound log n − (n−1)/n, which its KL does not exceed.")
     return Chart(
@@ -63,6 +72,15 @@ def _points(group: Group, metric: str) -> list[tuple[int, float, Estimate]]:
     kl = {step: e.mean for step, e in distance(group) if math.isfinite(e.mean)}
     found = [(step, e) for step, e in group.track(metric) if step in kl and math.isfinite(e.mean)]
     return [(step, max(kl[step], 0.0) ** 0.5, e) for step, e in found]
+
+
+def _front(points: Sequence[tuple[int, float, Estimate]]) -> Line:
+    """The points that are worth more than all which are nearer."""
+    front: list[tuple[float, float]] = []
+    for x, y in sorted((x, -e.mean) for _, x, e in points):
+        if not front or -y > front[-1][1]:
+            front.append((x, -y))
+    return Line("frontier", "smooth", [x for x, _ in front], [y for _, y in front], colour=7, named=False)
 
 
 def _curves(

@@ -37,6 +37,20 @@ def test_a_curve_a_group_and_a_twin_of_its_proxy(groups):
     assert chart.walls == [(10**0.5, "budget 10", "budget")]
 
 
+def test_the_frontier_of_many_settings_is_what_none_exceeds_nearer_by(tmp_path):
+    ways = [(kl, gold) for kl, gold in ((2.0, 0.9), (4.0, 1.9), (6.0, 1.2), (9.0, 2.4))]
+    runs = [read(write(tmp_path / str(kl), beta=kl / 100, kl=kl, gold=gold, prompts=40)) for kl, gold in ways]
+    chart = frontier(group(runs))
+    (front,) = (line for line in chart.lines if line.label == "frontier")
+    points = [(x, y) for line in chart.lines if line.kind == "measured" for x, y in zip(line.x, line.y, strict=True)]
+    beaten = lambda x, y: any(a <= x and b > y for a, b in points)
+    assert set(zip(front.x, front.y, strict=True)) == {point for point in points if not beaten(*point)}
+    assert list(front.y) == sorted(front.y) and len(front.x) < len(points)
+    assert "Grey: the frontier" in chart.note and chart.lines[0].low is not None
+    many = frontier([Group(str(at), [runs[at % 4]]) for at in range(8)])
+    assert all(line.low is None for line in many.lines) and "in the table" in many.note
+
+
 def test_the_star_stands_inside_the_budget(groups):
     x, y, words = frontier(groups).star
     inside = [
