@@ -86,6 +86,17 @@ def test_the_command_writes_and_tells(tmp_path, capsys):
     assert main(["report", folders[0], "--table=csv"]) == 2
 
 
+def test_the_page_of_a_sweep_lies_in_its_folder_and_counts_what_has_not_begun(tmp_path, capsys):
+    rows = [{"name": f"run{at}", "changes": {"loss.epsilon": at / 10, "seed": 0}} for at in range(4)]
+    (tmp_path / "sweep.json").write_text(json.dumps({"runs": rows}))
+    for at in range(3):
+        write(tmp_path / f"run{at}", beta=at / 10, prompts=20)
+    assert main(["report", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert "1 of 4 runs have not begun, and are left out" in told and "epsilon 0.2: " in told
+    assert "Grey: the frontier" in (tmp_path / "report.html").read_text()
+
+
 def test_without_matplotlib_the_page_is_written_alone(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("prefjax.report.png.save", lambda *_: (_ for _ in ()).throw(ImportError()))
     assert main(["report", str(run.path), f"--out={tmp_path / 'out'}"]) == 0
