@@ -1,9 +1,9 @@
 """Where the programs of a sweep run: `here`, as jobs of `slurm` through submitit, or as tasks of `ray`.
 
-    engine(work, tasks, folder, say) -> iterator of (index of a task, Failure or None), as they end
+    engine(tasks, folder, say) -> iterator of (index of a task, Failure or None), as they end
 
 A task is one program, that is several runs. Machines share the filesystem of the command, and its Python environment.
-One engine ends no task because of another one; all are ended where the command is interrupted.
+A task that fails ends no other one; all are ended where the command is interrupted.
 """
 
 import os
@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 import traceback
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,13 +67,19 @@ def trained(task: Task, say: Say = print) -> Failure | None:
     return None
 
 
-def away(task: Task, *signals: int) -> Failure | None:
-    """Trains the runs of a task in a process of an engine; a signal saves first, as on the command line."""
+def away(task: Task, *signals: int, joining: tuple[str, int, int] | None = None) -> Failure | None:
+    """Trains the runs of a task in a process of an engine.
+
+    Args:
+      task: the task.
+      *signals: that save first, besides those of the command line.
+      joining: of several processes what `processes.joined` takes; they save for no signal, as on the command line.
+    """
     os.chdir(task.place)
     sys.path.insert(0, "")
     sys.argv = task.argv
     try:
-        with interrupt.handled(*signals):
+        with processes.joined(*joining) if joining else interrupt.handled(*signals):
             return trained(task)
     except Interrupted as error:
         return Failure(str(error), error.exit_code)
@@ -94,7 +101,16 @@ def here() -> Engine:
 class _Job:
     """A task of submitit, which queues it again where the cluster takes its machine away or its time is over."""
 
+    def __init__(self, nodes: int = 1):
+        self.nodes = nodes
+
     def __call__(self, task: Task) -> Failure | None:
+        if self.nodes > 1:
+            from submitit import JobEnvironment
+
+            here = JobEnvironment()
+            port = 20000 + zlib.crc32(here.job_id.encode()) % 20000  # the same on all nodes
+            return away(task, joining=(f"{here.hostnames[0]}:{port}", here.num_tasks, here.global_rank))
         asked: Any = signal.getsignal(signal.SIGUSR2)  # what submitit does then
         failure = away(task, signal.SIGUSR2)
         if failure and failure.code == 128 + signal.SIGUSR2:
@@ -110,6 +126,7 @@ class _Job:
 def slurm(
     *,
     partition: str = "",
+    nodes: int = 1,
     gpus: int = 0,
     cpus: int = 0,
     memory: float = 0,
@@ -122,8 +139,8 @@ def slurm(
 
     Args:
       partition: of the cluster; empty: its own choice.
-      gpus, cpus: of a job; 0: the cluster's own choice.
-      memory: of a job, in GiB; 0: the cluster's own choice.
+      nodes: of a job, whose devices train one program together.
+      gpus, cpus, memory: of a node, the last one in GiB; 0: the cluster's own choice.
       timeout: of a job: "90m", "4h", "2d". One whose time is over saves, and is queued again.
       cluster: "slurm", or "local" for processes of this machine.
       poll: seconds between two looks at the jobs.
@@ -136,14 +153,14 @@ def slurm(
     submitit = _module("submitit", "slurm")
     asked: dict[str, Any] = {"gpus_per_node": gpus, "cpus_per_task": cpus, "mem_gb": memory}
     asked |= {f"slurm_{name}": value for name, value in {"partition": partition, **more}.items()}
-    asked["timeout_min"] = _minutes(timeout)
+    asked |= {"timeout_min": _minutes(timeout), "tasks_per_node" if cluster == "local" else "nodes": nodes}
 
     def run(tasks: Sequence[Task], folder: Path, say: Say) -> Ends:
         try:
             executor = submitit.AutoExecutor(folder / "jobs", cluster=cluster)
             executor.update_parameters(name="prefjax", **{name: value for name, value in asked.items() if value})
             with executor.batch():
-                jobs = [executor.submit(_Job(), task) for task in tasks]
+                jobs = [executor.submit(_Job(nodes), task) for task in tasks]
         except (RuntimeError, ValueError, NameError, TypeError, OSError) as error:
             raise ConfigError(f"--engine=slurm: {str(error).strip().splitlines()[0]}") from None
         for task, job in zip(tasks, jobs, strict=True):
@@ -166,7 +183,7 @@ def slurm(
 def _result(job: Any) -> Failure | None:
     error = job.exception()
     if error is None:
-        return job.result()
+        return job.results()[0]
     return Failure(f"job {job.job_id} ended without a result, it may have been killed; its log is {job.paths.stderr}")
 
 
@@ -187,8 +204,10 @@ def ray(*, address: str = "", cpus: float = 1, gpus: float = 0, **resources: flo
     def run(tasks: Sequence[Task], folder: Path, say: Say) -> Ends:
         del folder
         given = {name: value for name, value in os.environ.items() if name.startswith(FORWARDED)}
+        handler = signal.getsignal(signal.SIGTERM)
         try:
             cluster.init(address=address or None, log_to_driver=False, runtime_env={"env_vars": given})
+            signal.signal(signal.SIGTERM, handler)  # Ray's own would end the command with another exit code
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ConfigError(f"--engine=ray: {str(error).strip().splitlines()[0]}") from None
         refs: dict[Any, int] = {}

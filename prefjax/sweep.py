@@ -95,6 +95,8 @@ def train(
     to_do = [index for index, part in enumerate(parts) if not ended.issuperset(run.name for run in part)]
     tasks = [_task(f"program {index + 1}", parts[index], workdir, ended, limit) for index in to_do]
     failures: list[engines.Failure | None] = [None] * len(parts)
+    if not tasks:
+        return failures
     with contextlib.closing(start(tasks, workdir, say)) as ends:
         for index, failure in ends:
             failures[to_do[index]] = failure

@@ -11,7 +11,7 @@ import pytest
 
 from prefjax import axes, engines, interrupt, sweep
 from prefjax.errors import ConfigError
-from tests.test_together import config
+from tests.test_together import config, same
 
 LOCAL = "slurm(cluster='local', poll=0.1)"
 
@@ -54,6 +54,18 @@ def test_jobs_of_submitit_in_this_process(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_jobs_of_submitit(tmp_path):
     checked(LOCAL, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_nodes_of_a_job_train_one_program(tmp_path):
+    found = runs_of("seed=0,1")
+    failures = sweep.train(found, tmp_path / "jobs", engine="slurm(cluster='local', poll=0.1, nodes=2)")
+    assert failures == [None] and [sweep.over(run, tmp_path / "jobs") for run in found] == ["done", "done"]
+    devices = json.loads((tmp_path / "jobs" / found[0].name / "run.json").read_text())["devices"]
+    assert len(devices) == 2
+    sweep.train(found, tmp_path / "here")
+    for run in found:
+        same(tmp_path / "jobs" / run.name, tmp_path / "here" / run.name)
 
 
 @pytest.mark.slow
