@@ -45,6 +45,14 @@ class DiskError(PrefjaxError):
     exit_code = 7
 
 
+class SweepError(PrefjaxError):
+    """Programs of a sweep failed, while the others went on; the exit code is that of the first which did."""
+
+    def __init__(self, message: str, exit_code: int):
+        self.exit_code = exit_code
+        super().__init__(message)
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal asked the run to stop; like its parent, it passes through code that catches `Exception`."""
 

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from prefjax import axes, engines, files, processes
+from prefjax.axes import Axis
 from prefjax.config import flatten, numbers
-from prefjax.errors import ConfigError
+from prefjax.errors import ConfigError, SweepError
 from prefjax.log import RESUMABLE
 from prefjax.resolve import nearest, parse, resolve
 from prefjax.sums import changed, paths, terms
@@ -31,9 +32,7 @@ class Run(NamedTuple):
     config: ConfigDict
 
 
-def runs(
-    config: ConfigDict, over: Sequence[axes.Axis], *, zipped: bool = False, draws: int = 0, seed: int = 0
-) -> list[Run]:
+def runs(config: ConfigDict, over: Sequence[Axis], *, zipped: bool = False, draws: int = 0, seed: int = 0) -> list[Run]:
     """The runs that axes span.
 
     Args:
@@ -60,7 +59,7 @@ def train(
     engine: str = "here",
     limit: float | None = None,
     say: Callable[[str], None] = _log.info,
-) -> list[engines.Failure | None]:
+) -> None:
     """Trains the runs of a sweep, each in the folder of its name, those of one program together.
 
     Runs that are finished are left alone, and so are those that ended with numbers that are not finite. A program that
@@ -74,11 +73,9 @@ def train(
         takes more the runs are trained half after half.
       say: is told how much memory each program takes, and where it runs.
 
-    Returns:
-      Of each of the `programs` what went wrong, or None.
-
     Raises:
       ConfigError: there is no such engine.
+      SweepError: some of the `programs` failed; the message has them all.
       Interrupted: a signal arrived; the same call goes on from there.
     """
     start, parts = resolve(engine, "prefjax.engines")(), programs(found, workdir)
@@ -94,13 +91,13 @@ def train(
         files.write_json(workdir / "sweep.json", {"runs": list(rows.values()), "programs": names})
     to_do = [index for index, part in enumerate(parts) if not ended.issuperset(run.name for run in part)]
     tasks = [_task(f"program {index + 1}", parts[index], workdir, ended, limit) for index in to_do]
-    failures: list[engines.Failure | None] = [None] * len(parts)
     if not tasks:
-        return failures
+        return
     with contextlib.closing(start(tasks, workdir, say)) as ends:
-        for index, failure in ends:
-            failures[to_do[index]] = failure
-    return failures
+        failed = sorted((index, failure) for index, failure in ends if failure)
+    if failed:
+        told = (f"{tasks[index].name}: {failure.message}" for index, failure in failed)
+        raise SweepError("\n".join(told), failed[0][1].code)
 
 
 def programs(found: Sequence[Run], workdir: Path) -> list[list[Run]]:

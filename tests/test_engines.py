@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -10,7 +11,7 @@ import time
 import pytest
 
 from prefjax import axes, engines, interrupt, sweep
-from prefjax.errors import ConfigError
+from prefjax.errors import ConfigError, SweepError
 from tests.test_together import config, same
 
 LOCAL = "slurm(cluster='local', poll=0.1)"
@@ -31,10 +32,9 @@ def checked(engine, folder):
     """Two programs, of which the first cannot begin: its failure hides nothing of the other, and is tried again."""
     found = runs_of("data.max_length=8,80", "seed=0,1")
     for _ in range(2):
-        told = []
-        failures = sweep.train(found, folder, engine=engine, say=told.append)
-        assert [failure.code if failure else 0 for failure in failures] == [3, 0]
-        assert "max_length" in failures[0].message
+        with pytest.raises(SweepError, match=r"program 1: .*max_length") as error:
+            sweep.train(found, folder, engine=engine)
+        assert error.value.exit_code == 3 and "program 2" not in str(error.value)
         assert [sweep.over(run, folder) for run in found] == ["", "", "done", "done"]
         table = json.loads((folder / "sweep.json").read_text())
         assert [row["name"] for row in table["runs"]] == [run.name for run in found]
@@ -59,8 +59,8 @@ def test_jobs_of_submitit(tmp_path):
 @pytest.mark.slow
 def test_the_nodes_of_a_job_train_one_program(tmp_path):
     found = runs_of("seed=0,1")
-    failures = sweep.train(found, tmp_path / "jobs", engine="slurm(cluster='local', poll=0.1, nodes=2)")
-    assert failures == [None] and [sweep.over(run, tmp_path / "jobs") for run in found] == ["done", "done"]
+    sweep.train(found, tmp_path / "jobs", engine="slurm(cluster='local', poll=0.1, nodes=2)")
+    assert [sweep.over(run, tmp_path / "jobs") for run in found] == ["done", "done"]
     devices = json.loads((tmp_path / "jobs" / found[0].name / "run.json").read_text())["devices"]
     assert len(devices) == 2
     sweep.train(found, tmp_path / "here")
@@ -71,12 +71,11 @@ def test_the_nodes_of_a_job_train_one_program(tmp_path):
 @pytest.mark.slow
 def test_a_job_that_is_killed_fails_alone_and_goes_on_by_the_same_call(tmp_path):
     found = runs_of("seed=0,1", "optim.clip=0.0,1.0", steps=400, log_every=1, checkpoint_every=20)
-    with striking(tmp_path, found[0], signal.SIGKILL):
-        failures = sweep.train(found, tmp_path / "jobs", engine=LOCAL)
-    assert [failure.code if failure else 0 for failure in failures] == [1, 0]
-    assert "ended without a result" in failures[0].message
+    with striking(tmp_path, found[0], signal.SIGKILL), pytest.raises(SweepError) as error:
+        sweep.train(found, tmp_path / "jobs", engine=LOCAL)
+    assert re.fullmatch(r"program 1: job \d+ ended without a result.*", str(error.value)) and error.value.exit_code == 1
     assert [sweep.over(run, tmp_path / "jobs") for run in found] == ["", "done", "", "done"]
-    assert sweep.train(found, tmp_path / "jobs", engine=LOCAL) == [None, None]
+    sweep.train(found, tmp_path / "jobs", engine=LOCAL)
     sweep.train(found[::2], tmp_path / "whole", engine=LOCAL)
     assert digests(found[::2], tmp_path / "jobs") == digests(found[::2], tmp_path / "whole")
 
@@ -85,7 +84,7 @@ def test_a_job_that_is_killed_fails_alone_and_goes_on_by_the_same_call(tmp_path)
 def test_a_job_whose_time_is_over_saves_and_is_queued_again(tmp_path):
     found = runs_of("seed=0,1", steps=400, log_every=1, checkpoint_every=0)
     with striking(tmp_path, found[0], signal.SIGUSR2):
-        assert sweep.train(found, tmp_path / "jobs", engine=LOCAL) == [None]
+        sweep.train(found, tmp_path / "jobs", engine=LOCAL)
     elapsed = [json.loads(line)["elapsed"] for line in (tmp_path / "jobs" / found[0].name / "timing.jsonl").open()]
     assert elapsed != sorted(elapsed)  # the clock began again
     sweep.train(found, tmp_path / "whole", engine=LOCAL)

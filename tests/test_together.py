@@ -11,7 +11,7 @@ import pytest
 
 from prefjax import axes, checkpoint, sweep, together
 from prefjax.config import base
-from prefjax.errors import Interrupted
+from prefjax.errors import Interrupted, SweepError
 from prefjax.train import train
 
 AXES = ("optim.lr=1e-3,3e-4", "seed=0,1")
@@ -164,9 +164,9 @@ def test_a_sweep_that_was_killed_ends_with_the_same_bytes(folder, tmp_path):
 
 def test_a_program_that_fails_ends_no_other(tmp_path):
     found = sweep.runs(config(2), [axes.axis("data.max_length=8,80"), axes.axis("seed=0,1")])
-    failures = sweep.train(found, tmp_path)
-    assert [failure.code if failure else 0 for failure in failures] == [3, 0]
-    assert "max_length" in failures[0].message
+    with pytest.raises(SweepError, match=r"program 1: .*max_length") as error:
+        sweep.train(found, tmp_path)
+    assert error.value.exit_code == 3
     assert [sweep.over(run, tmp_path) for run in found] == ["", "", "done", "done"]
 
 

@@ -1,14 +1,13 @@
 """`prefjax sweep`: many runs of one recipe, those that differ in numbers and seeds as one program."""
 
 import contextlib
-import sys
 from pathlib import Path
 from typing import Any
 
 from prefjax import axes, interrupt
 from prefjax.cli.parsers import parser
 from prefjax.cli.train import parsed
-from prefjax.errors import ConfigError
+from prefjax.errors import ConfigError, SweepError
 
 
 def main(argv: list[str]) -> int:
@@ -55,13 +54,16 @@ def _trained(found: Any, folder: Path, options: Any) -> int:
     if options.dry_run:
         return 0
     limit = None if options.memory is None else options.memory * 2**30
-    failures = sweep.train(found, folder, engine=options.engine, limit=limit, say=say)
-    for number, failure in enumerate(failures, 1):
-        if failure:
-            print(f"prefjax sweep: program {number}: {failure.message}", file=sys.stderr)
+    failed: SweepError | None = None
+    try:
+        sweep.train(found, folder, engine=options.engine, limit=limit, say=say)
+    except SweepError as error:
+        failed = error
     ends = processes.told([sweep.over(run, folder) for run in found])
     say(f"{ends.count('done')} of {len(found)} runs are done in {folder}, {ends.count('not finite')} not finite")
-    return next((failure.code for failure in failures if failure), 4 if "not finite" in ends else 0)
+    if failed:
+        raise failed
+    return 4 if "not finite" in ends else 0
 
 
 AXIS_HELP = "loss.beta=0.1,0.5, seed=0..3, or with --draws optim.lr=log(1e-6,1e-4); may be given again"
