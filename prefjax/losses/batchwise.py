@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from prefjax import ops
 from prefjax.losses import implicit
-from prefjax.losses.rows import masked
+from prefjax.losses.rows import judged, masked
 from prefjax.metrics import Mean
 
 Loss = TypeVar("Loss", bound=Callable)
@@ -73,7 +73,7 @@ def kto_loss(
     other_mask, *others = masked(other_mask, where, logps=other_logps, ref_logps=other_ref_logps)
     others = jax.lax.stop_gradient(ops.sum_tokens(others[0] - others[1], other_mask))
     start = jax.nn.relu(Mean.of(others, jnp.any(other_mask, axis=-1)).value)
-    ratios, good, metrics = _responses(logps, ref_logps, mask, target, beta, where)
+    ratios, good, metrics = judged(logps, ref_logps, mask, target, beta, where)
     losses = jnp.where(
         good, desirable * jax.nn.sigmoid(beta * (start - ratios)), undesirable * jax.nn.sigmoid(beta * (ratios - start))
     )
@@ -110,7 +110,7 @@ def bco_unpaired_loss(
     >>> print(f"{loss.value:.6f}")  # log(1 + exp(-1))
     0.313262
     """
-    ratios, good, metrics = _responses(logps, ref_logps, mask, target, beta, where)
+    ratios, good, metrics = judged(logps, ref_logps, mask, target, beta, where)
     means = [metrics[name] for name in ("rewards/chosen", "rewards/rejected")]
     there = jnp.stack([mean.weight > 0 for mean in means])  # a batch may lack one kind
     shift = Mean.of(jnp.stack([mean.value for mean in means]), there).value
@@ -126,6 +126,7 @@ def aot_loss(
     *,
     beta: float | jax.Array = 0.1,
     paired: bool = True,
+    label_smoothing: float | jax.Array = 0.0,
     where: jax.Array | None = None,
 ) -> tuple[Mean, dict[str, Mean]]:
     """Alignment by optimal transport: the quantiles of one distribution over the batch should lie above the other's.
@@ -139,6 +140,7 @@ def aot_loss(
     Args:
       logps, ref_logps, mask, beta, where: as in `dpo_loss`.
       paired: which two distributions are compared.
+      label_smoothing: probability that a label is flipped, as in `bradley_terry_loss`.
 
     Returns:
       The loss in nats a pair (log 2 where policy and reference agree), and the metrics of `dpo_loss`.
@@ -157,20 +159,49 @@ def aot_loss(
     counted = jnp.ones(high.shape, bool) if where is None else where
     ranked = jnp.arange(len(high)) < jnp.sum(counted)  # those that do not count are sorted to the end
     high, low = (jnp.sort(jnp.where(counted, x, jnp.nan)) for x in (high, low))  # NaN that counts comes last as well
-    losses = -jax.nn.log_sigmoid(beta * jnp.where(ranked, high - low, 0))
+    margins = beta * jnp.where(ranked, high - low, 0)
+    kept, flipped = jax.nn.log_sigmoid(margins), jax.nn.log_sigmoid(-margins)
+    losses = -(1 - label_smoothing) * kept - label_smoothing * flipped
     _, metrics = implicit.pairs(losses, beta * log_ratios, where, metrics)
     return Mean.of(losses, ranked), metrics
 
 
-def _responses(logps, ref_logps, mask, target, beta, where):
-    """Log-ratios `[B]`, which responses are good, and the rewards of both kinds as metrics."""
-    mask, logps, ref_logps = masked(mask, where, logps=logps, ref_logps=ref_logps)
-    ratios = ops.sum_tokens(logps - ref_logps, mask)
-    counted = jnp.ones(ratios.shape, bool) if where is None else where
-    if target is not None:
-        ops.check_shape("target", target, ratios.shape)
-        ratios += jnp.where(counted & jnp.isnan(target), jnp.nan, 0)  # loud
-    good = jnp.ones(ratios.shape, bool) if target is None else target > 0.5
-    rewards = jax.lax.stop_gradient(beta * ratios)
-    chosen, rejected = Mean.of(rewards, good & counted), Mean.of(rewards, ~good & counted)
-    return ratios, good, {"rewards/chosen": chosen, "rewards/rejected": rejected}
+@spans_batch
+def beta_dpo_loss(
+    logps: jax.Array,
+    ref_logps: jax.Array,
+    mask: jax.Array,
+    *,
+    beta: float | jax.Array = 0.1,
+    alpha: float | jax.Array = 0.6,
+    threshold: float | jax.Array = 0.0,
+    where: jax.Array | None = None,
+) -> tuple[Mean, dict[str, Mean]]:
+    """DPO whose beta is larger in batches of clear pairs, and smaller in those of close ones: beta-DPO.
+
+        L = -log sigmoid(b h),   b = beta max(0, 1 + alpha (beta mean of h - threshold))
+
+    h = log(policy(y_0) / reference(y_0)) - log(policy(y_1) / reference(y_1)), and b is held fixed. Wu et al. 2024,
+    equations 6 and 9 (https://arxiv.org/abs/2407.08639), whose threshold is a running mean over batches; their filter
+    of outliers, which draws rows at random, is left out.
+
+    Args:
+      logps, ref_logps, mask, where: as in `dpo_loss`.
+      beta: of a batch whose mean margin is the threshold.
+      alpha: how much a batch's mean margin matters.
+      threshold: margin of implicit rewards beta h.
+
+    Returns:
+      The loss in nats a pair (log 2 where policy and reference agree), the metrics of `dpo_loss`, and `beta` of the batch.
+
+    >>> import jax.numpy as jnp
+    >>> loss, _ = beta_dpo_loss(jnp.array([[[2.0], [0.0]]]), jnp.zeros((1, 2, 1)), jnp.ones((1, 2, 1), bool), beta=0.5)
+    >>> print(f"{loss.value:.6f}")  # log(1 + exp(-0.8 * 2))
+    0.183901
+    """
+    log_ratios, metrics = implicit.log_ratios(logps, ref_logps, mask, where)
+    gaps = log_ratios[:, 0] - log_ratios[:, 1]
+    margin = beta * Mean.of(jax.lax.stop_gradient(gaps), where).value
+    batch_beta = beta * jax.nn.relu(1 + alpha * (margin - threshold))
+    metrics |= {"beta": Mean.of(jnp.broadcast_to(batch_beta, gaps.shape), where)}
+    return implicit.pairs(-jax.nn.log_sigmoid(batch_beta * gaps), beta * log_ratios, where, metrics)

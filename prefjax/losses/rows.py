@@ -32,3 +32,24 @@ def average(losses: jax.Array, mask: jax.Array, per: str, where: jax.Array | Non
     if per == "token":
         return Mean.of(losses, mask)
     return Mean.of((ops.mean_tokens if per == "response" else ops.sum_tokens)(losses, mask), where)
+
+
+def judged(
+    logps: jax.Array,
+    ref_logps: jax.Array,
+    mask: jax.Array,
+    target: jax.Array | None,
+    beta: float | jax.Array,
+    where: jax.Array | None,
+) -> tuple[jax.Array, jax.Array, dict[str, Mean]]:
+    """Log-ratios `[B]`, which responses are good, and the rewards of both kinds as metrics."""
+    mask, logps, ref_logps = masked(mask, where, logps=logps, ref_logps=ref_logps)
+    ratios = ops.sum_tokens(logps - ref_logps, mask)
+    counted = jnp.ones(ratios.shape, bool) if where is None else where
+    if target is not None:
+        ops.check_shape("target", target, ratios.shape)
+        ratios += jnp.where(counted & jnp.isnan(target), jnp.nan, 0)  # loud
+    good = jnp.ones(ratios.shape, bool) if target is None else target > 0.5
+    rewards = jax.lax.stop_gradient(beta * ratios)
+    chosen, rejected = Mean.of(rewards, good & counted), Mean.of(rewards, ~good & counted)
+    return ratios, good, {"rewards/chosen": chosen, "rewards/rejected": rejected}

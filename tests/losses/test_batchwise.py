@@ -10,7 +10,7 @@ import pytest
 from prefjax import optim
 from prefjax.config import base
 from prefjax.errors import ConfigError
-from prefjax.losses import aot_loss, bco_unpaired_loss, dpo_loss, kto_loss
+from prefjax.losses import aot_loss, bco_unpaired_loss, beta_dpo_loss, dpo_loss, kto_loss
 
 
 def rows(*ratios):
@@ -65,6 +65,19 @@ def test_aot_compares_quantiles(paired):
     assert aot_loss(logps, ref_logps, mask, **knobs)[0].value == pytest.approx(expected.mean(), rel=1e-5)
     one = [x[:1] for x in (logps, ref_logps, mask)]
     assert aot_loss(*one, **knobs)[0].value == pytest.approx(float(dpo_loss(*one, beta=0.5)[0].value), rel=1e-5)
+
+
+def test_beta_grows_with_the_mean_margin_of_the_batch_and_is_held():
+    logps = jnp.array([[[3.0], [0.0]], [[1.0], [2.0]]])
+    zeros, mask = jnp.zeros_like(logps), jnp.ones(logps.shape, bool)
+    loss, metrics = beta_dpo_loss(logps, zeros, mask, beta=0.5, alpha=0.6, threshold=0.1)
+    beta = 0.5 * (1 + 0.6 * (0.5 * 1.0 - 0.1))  # margins of 3 and -1 nats
+    assert metrics["beta"].value == pytest.approx(beta, rel=1e-6)
+    np.testing.assert_allclose(loss.value, dpo_loss(logps, zeros, mask, beta=beta)[0].value, rtol=1e-6)
+    held = jax.grad(lambda x: beta_dpo_loss(x, zeros, mask, beta=0.5, threshold=0.1)[0].value)(logps)
+    plain = jax.grad(lambda x: dpo_loss(x, zeros, mask, beta=beta)[0].value)(logps)
+    np.testing.assert_allclose(held, plain, rtol=1e-6)
+    assert beta_dpo_loss(logps, zeros, mask, alpha=0.6, threshold=9.0)[1]["beta"].value == 0  # never the wrong way
 
 
 @pytest.mark.parametrize("changes", [{"parallel": "pmap"}, {"optim": {"accumulate": 2}}])
