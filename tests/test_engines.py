@@ -44,6 +44,7 @@ def checked(engine, folder):
 
 @pytest.mark.filterwarnings("ignore:.*unclosed file.*")
 def test_jobs_of_submitit_in_this_process(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("submitit")
     monkeypatch.setattr(sys, "path", [*sys.path])
     found = checked("slurm(cluster='debug', poll=0.0)", tmp_path / "jobs")
     sweep.train(found[2:], tmp_path / "here")
@@ -53,6 +54,7 @@ def test_jobs_of_submitit_in_this_process(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_jobs_of_submitit(tmp_path):
+    pytest.importorskip("submitit")
     checked(LOCAL, tmp_path)
 
 

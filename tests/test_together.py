@@ -108,6 +108,7 @@ def test_a_run_that_is_not_finite_ends_and_the_others_go_on(folder, tmp_path):
     found = swept(tmp_path, "optim.lr=1e-3,1e38", "seed=0")
     assert [sweep.over(run, tmp_path) for run in found] == ["done", "not finite"]
     assert "not finite" in json.loads((tmp_path / found[1].name / "FAILED.json").read_text())["message"]
+    assert checkpoint.newest(tmp_path / found[1].name) is None  # nothing of it is saved any more
     same(tmp_path / found[0].name, folder / found[0].name)
 
 
