@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from importlib.util import find_spec
 
 import pytest
 
@@ -15,6 +16,7 @@ from prefjax.errors import ConfigError, SweepError
 from tests.test_together import config, same
 
 LOCAL = "slurm(cluster='local', poll=0.1)"
+needs = lambda name: pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is missing")
 
 
 def runs_of(*texts, **settings):
@@ -42,9 +44,9 @@ def checked(engine, folder):
     return found
 
 
+@needs("submitit")
 @pytest.mark.filterwarnings("ignore:.*unclosed file.*")
 def test_jobs_of_submitit_in_this_process(tmp_path, monkeypatch, capsys):
-    pytest.importorskip("submitit")
     monkeypatch.setattr(sys, "path", [*sys.path])
     found = checked("slurm(cluster='debug', poll=0.0)", tmp_path / "jobs")
     sweep.train(found[2:], tmp_path / "here")
@@ -52,12 +54,13 @@ def test_jobs_of_submitit_in_this_process(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
 
 
+@needs("submitit")
 @pytest.mark.slow
 def test_jobs_of_submitit(tmp_path):
-    pytest.importorskip("submitit")
     checked(LOCAL, tmp_path)
 
 
+@needs("submitit")
 @pytest.mark.slow
 def test_the_nodes_of_a_job_train_one_program(tmp_path):
     found = runs_of("seed=0,1")
@@ -70,6 +73,7 @@ def test_the_nodes_of_a_job_train_one_program(tmp_path):
         same(tmp_path / "jobs" / run.name, tmp_path / "here" / run.name)
 
 
+@needs("submitit")
 @pytest.mark.slow
 def test_a_job_that_is_killed_fails_alone_and_goes_on_by_the_same_call(tmp_path):
     found = runs_of("seed=0,1", "optim.clip=0.0,1.0", steps=400, log_every=1, checkpoint_every=20)
@@ -82,6 +86,7 @@ def test_a_job_that_is_killed_fails_alone_and_goes_on_by_the_same_call(tmp_path)
     assert digests(found[::2], tmp_path / "jobs") == digests(found[::2], tmp_path / "whole")
 
 
+@needs("submitit")
 @pytest.mark.slow
 def test_a_job_whose_time_is_over_saves_and_is_queued_again(tmp_path):
     found = runs_of("seed=0,1", steps=400, log_every=1, checkpoint_every=0)
@@ -115,9 +120,9 @@ class striking:
         self.thread.join()
 
 
+@needs("ray")
 @pytest.mark.slow
 def test_tasks_of_ray(tmp_path, monkeypatch):
-    pytest.importorskip("ray")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     found = checked("ray(cpus=1)", tmp_path / "tasks")
     sweep.train(found[2:], tmp_path / "here")
@@ -137,6 +142,7 @@ def test_a_job_asks_to_be_queued_again_only_where_its_time_is_over(monkeypatch):
     assert asked == [signal.SIGUSR2]
 
 
+@needs("submitit")
 def test_an_engine_that_is_left_ends_its_jobs(tmp_path, monkeypatch):
     ended = []
 
@@ -151,7 +157,9 @@ def test_an_engine_that_is_left_ends_its_jobs(tmp_path, monkeypatch):
         batch = lambda self: interrupt.contextlib.nullcontext()
         submit = lambda self, *_: Job()
 
-    submitit = pytest.importorskip("submitit")
+    engines.slurm()  # imports submitit as it should be
+    import submitit
+
     monkeypatch.setattr(submitit, "AutoExecutor", Executor)
     monkeypatch.setattr(engines.time, "sleep", lambda _: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
@@ -167,6 +175,7 @@ def test_an_engine_that_is_not_installed(name, module, tmp_path, monkeypatch):
     assert not (tmp_path / "sweep").exists()
 
 
+@needs("submitit")
 @pytest.mark.parametrize(
     ("engine", "message"),
     [
@@ -176,7 +185,6 @@ def test_an_engine_that_is_not_installed(name, module, tmp_path, monkeypatch):
     ],
 )
 def test_what_no_engine_takes(engine, message, tmp_path):
-    pytest.importorskip("submitit")
     with pytest.raises(ConfigError) as error:
         sweep.train(runs_of("seed=0,1"), tmp_path, engine=engine)
     assert message in str(error.value)
