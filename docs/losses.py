@@ -1,4 +1,4 @@
-"""Writes docs/losses.md from the code: `python -m docs.losses`."""
+"""Writes docs/losses.md from the code, and its figure: `python -m docs.losses`."""
 
 import importlib
 import inspect
@@ -9,15 +9,33 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from docs import losses_figure
+from docs.losses_facts import ALIASES, DEFAULTS, DIFFERENCES, OTHERS, TRL
 from prefjax import losses
 
 COLUMNS = {"margin": "margins", "target": "targets", "grade": "grades", "ranks": "ranks"}
 HEAD = """# Losses
 
 Every loss of `prefjax.losses`, by its signature and docstring: `python -m docs.losses` writes this page, a test compares them.
-A call string with its defaults goes into `c.loss`, and so does a sum, `"dpo_loss(beta=0.1) + 0.2 * sft_loss()"`. A loss eats a
-reward for each candidate, or log-probabilities of the tokens of pairs, rankings or single responses, and, where it
-says so, a reference's; the labels that it may be given stand behind.
+A call string with its defaults goes into `c.loss`, and so does a sum, `"dpo_loss(beta=0.1) + 0.2 * sft_loss()"`. What a loss
+eats, with the rows that hold it (`c.data.rows`) and the algorithm that brings it (`c.algorithm`):
+
+| eats | rows | algorithm |
+|---|---|---|
+| rewards of pairs, rewards of rankings | `pairs()`, `rankings()` | `reward`: a score for each candidate |
+| pairs, rankings | `pairs()`, `rankings()` | `dpo`: log-probabilities of both sides, or of all candidates |
+| judged responses | `unpaired()` | `kto`: log-probabilities of single responses, each with a label |
+| mismatched ones | `unpaired()` | `kto`: the same of prompts with the responses to others, which `kto_loss` alone asks for |
+| demonstrations | `demos()` | `sft`; beside the losses above, in a sum, the chosen side of pairs, the good ones of judged responses |
+| rollouts | `prompts()` | `ppo`, `grpo`, `rloo`, `reinforce`: samples of the policy, with advantages or returns |
+
+"A reference": log-probabilities of `c.frozen.reference` too. "Whole batches": a statistic spans the rows of a batch. Labels that a
+loss may be given stand behind: targets (the probability that the first wins; good or bad), margins, grades, ranks.
+
+![Every loss on pairs and its slope, against the margin](losses.png)
+
+Of a pair of one token each, the chosen one half the margin up and the rejected one half the margin down; beta is 1 unless said.
+`rdpo_loss`, `ld_dpo_loss`, `aot_loss` and `beta_dpo_loss` are DPO there, and `wpo_loss` DPO times a weight.
 """  # noqa: E501
 
 
@@ -26,12 +44,17 @@ def page() -> str:
     modules: dict[str, list[Callable]] = {}
     for name in losses.__all__:
         modules.setdefault(getattr(losses, name).__module__, []).append(getattr(losses, name))
-    return HEAD + "".join(_section(module, found) for module, found in sorted(modules.items()))
+    sections = (_section(module, found) for module, found in sorted(modules.items()))
+    return "".join([HEAD, *sections, ALIASES, DIFFERENCES])
 
 
 def _section(module: str, found: list[Callable]) -> str:
     about = (importlib.import_module(module).__doc__ or "").partition("\n")[0].rstrip(".")
-    lines = [f"\n## {about}\n", "| call string | what it is | equation | eats | paper |", "|---|---|---|---|---|"]
+    lines = [
+        f"\n## {about}\n",
+        "| call string | what it is | equation | eats | paper | defaults | elsewhere |",
+        "|---|---|---|---|---|---|---|",
+    ]
     return "\n".join(lines + ["| " + " | ".join(_cells(loss)) + " |" for loss in found]) + "\n"
 
 
@@ -45,6 +68,9 @@ def _cells(loss: Callable) -> list[str]:
         equation = "L = " + inline.rstrip(".")
     cited = "; ".join(f"[{who}]({where})" for who, where in _papers(" ".join(text.split())))
     cells = [f"`{_call(loss)}`", what.rstrip(".:"), f"`{equation}`" if equation else "", _eats(loss), cited]
+    trl = [f"TRL: {TRL[loss.__name__]}"] if loss.__name__ in TRL else []
+    others = [OTHERS[loss.__name__]] if loss.__name__ in OTHERS else []
+    cells += [DEFAULTS.get(loss.__name__, ""), "; ".join(trl + others)]
     return [cell.replace("|", r"\|") for cell in cells]
 
 
@@ -71,11 +97,15 @@ def _eats(loss: Callable) -> str:
     names = [name for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
     shapes = {"rankings": (4, 3, 5), "pairs": (4, 2, 5), "responses": (4, 5)}
     kind = next(kind for kind, shape in shapes.items() if _fits(loss, names, shape))
-    whole = f"rewards of {kind}" if "rewards" in names else kind
-    reference = ", a reference" if "ref_logps" in names else ""
+    if kind == "responses":
+        sampled = loss.__module__.rpartition(".")[2] in ("policy_gradient", "ppo")
+        kind = "rollouts" if sampled else "judged responses" if "target" in parameters else "demonstrations"
+    parts = [f"rewards of {kind}" if "rewards" in names else kind]
+    parts += ["mismatched ones"] if "other_logps" in names else []
+    parts += ["a reference"] if "ref_logps" in names else []
+    parts += ["whole batches"] if hasattr(loss, "spans_batch") else []
     labels = [label for name, label in COLUMNS.items() if name in parameters]
-    spans = ", whole batches" if hasattr(loss, "spans_batch") else ""
-    return whole + reference + spans + (f"; {', '.join(labels)}" if labels else "")
+    return ", ".join(parts) + (f"; {', '.join(labels)}" if labels else "")
 
 
 def _fits(loss: Callable, names: list[str], shape: tuple[int, ...]) -> bool:
@@ -89,3 +119,4 @@ def _fits(loss: Callable, names: list[str], shape: tuple[int, ...]) -> bool:
 
 if __name__ == "__main__":
     Path(__file__).with_suffix(".md").write_text(page())
+    losses_figure.draw(Path(__file__).with_suffix(".png"))

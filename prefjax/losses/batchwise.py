@@ -192,7 +192,7 @@ def beta_dpo_loss(
       threshold: margin of implicit rewards beta h.
 
     Returns:
-      The loss in nats a pair (log 2 where policy and reference agree), the metrics of `dpo_loss`, and `beta` of the batch.
+      The loss in nats a pair (log 2 where policy and reference agree), the metrics of `dpo_loss`, and its `beta`.
 
     >>> import jax.numpy as jnp
     >>> loss, _ = beta_dpo_loss(jnp.array([[[2.0], [0.0]]]), jnp.zeros((1, 2, 1)), jnp.ones((1, 2, 1), bool), beta=0.5)
