@@ -39,7 +39,8 @@ EXTRAS = {
     "tpu": ["jax[tpu]"],
 }
 TEST = ["hypothesis>=6", "pytest>=8", "pytest-xdist>=3"]
-EXTRAS["parity"] = ["torch==2.13.0; python_version < '3.12'", *EXTRAS["hf"], *TEST]
+_TORCH = ["peft>=0.21,<0.22", "torch==2.13.0"]  # what adapters and models are compared with
+EXTRAS["parity"] = [*(f"{name}; python_version < '3.12'" for name in _TORCH), *EXTRAS["hf"], *TEST]
 EXTRAS["dev"] = [
     "datasets>=4",
     "ipykernel>=6",

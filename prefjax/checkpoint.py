@@ -19,6 +19,7 @@ import numpy as np
 from prefjax import files, models
 from prefjax.data.load import MODEL_FOLDER
 from prefjax.errors import CheckpointError
+from prefjax.models import lora
 from prefjax.types import Params, TrainState
 
 MOMENTS = "reward.json"  # of rewards on reference samples, beside the config of a reward model
@@ -84,8 +85,48 @@ def load(reference: str, *, moments: bool = True) -> tuple[Any, Params]:
         model, params = models.load(folder)
         return model, params | (_moments(folder, "") if moments else {})
     step = _step(folder, step)
-    model, params = models.read_config(folder / MODEL_FOLDER), {"params": _params(folder, step, ema)["params"]}
+    model, params = models.read_config(folder / MODEL_FOLDER), lora.merge(_whole(folder, _params(folder, step, ema)))
     return model, params | (_moments(folder / MODEL_FOLDER, str(step)) if moments else {})
+
+
+def adapters(reference: str) -> tuple[Any, Params, dict[str, Any], str]:
+    """The model of a run that trained adapters, its parameters with them apart, `config.lora`, and what they lie on.
+
+    Raises:
+      CheckpointError: as `load`, or the run trained no adapters of its policy.
+    """
+    folder, step, ema = split(reference)
+    tree = _params(folder, _step(folder, step), ema) if (folder / FOLDER).is_dir() else {}
+    if "params" not in lora.adapted(tree):
+        raise CheckpointError(f"{folder} is no run that trained adapters of its policy: it had no config.lora.rank")
+    config, facts = _read(folder, "config.json"), _read(folder, "run.json")
+    return models.read_config(folder / MODEL_FOLDER), _whole(folder, tree), config["lora"], facts["frozen"]["base"]
+
+
+def _whole(folder: Path, tree: Params) -> Params:
+    """The policy of what a run has trained: adapters with the model that they lie on."""
+    trained = {"params": tree["params"]}
+    if not lora.adapted(trained):
+        return trained
+    config, facts = _read(folder, "config.json"), _read(folder, "run.json")
+    base = facts["frozen"]["base"]
+    try:
+        fixed = load(base, moments=False)[1]
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: what its adapters lie on cannot be read: {error}") from error
+    if digest(fixed["params"]) != facts["lora"]["params"]:
+        raise CheckpointError(f"{base} is not the model that the adapters of {folder} were trained on: it has changed")
+    whole = lora.scaled(lora.join(fixed, trained), config["lora"]["alpha"] / config["lora"]["rank"])
+    if "score_head" in trained["params"] and not config["reward"]:  # a reward model, not a policy with a critic's head
+        whole["params"].pop("lm_head", None)
+    return whole
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        return json.loads((folder / name).read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / name}: {error}; it says what the adapters of this run lie on") from None
 
 
 def save_moments(reference: str, mean: float, std: float, facts: dict[str, Any]) -> Path:

@@ -1,8 +1,8 @@
 """Every setting of a run, in one place, with its default.
 
 A recipe in `configs/` starts from `base()` and changes what it is about. Plug-ins are call strings (see `resolve`);
-all else are plain leaves. Floats under `optim`, `rollout` and `rl` and the numbers of the losses, of `reference`,
-`optim.tx` and `optim.schedule` are traced.
+all else are plain leaves. Floats under `optim`, `lora`, `rollout` and `rl` and the numbers of the losses, of
+`reference`, `optim.tx` and `optim.schedule` are traced.
 """
 
 import json
@@ -35,6 +35,11 @@ def base() -> ConfigDict:
     c.reference = "frozen"  # how frozen.reference is used: "frozen", "cached" on disk, or moving: "sync(alpha=0.01)"
     c.cache = ""  # folder of cached log-probs; empty: $PREFJAX_CACHE, else ~/.cache/prefjax
     c.trained = ConfigDict()  # name -> reference of a model trained beside the policy: c.trained.value
+
+    c.lora = ConfigDict()  # train low-rank adapters on a frozen model: docs/lora.md
+    c.lora.rank = 0  # of the adapters; 0: none, all of the model is trained
+    c.lora.alpha = 16.0  # an adapter counts alpha / rank
+    c.lora.targets = "layers/"  # regex of the paths of the linear layers that have one
 
     c.data = ConfigDict()
     c.data.train = ""  # a source: "pairs(path='pairs.jsonl')", "prefjax.worlds.desk:pairs(n=4000)"
@@ -114,7 +119,7 @@ def numbers(config: Any) -> dict[str, float]:
 
     They are the floats of `config.optim` and the numbers of the call strings: `loss.beta` is the keyword `beta` of the
     call in `config.loss` (`prefjax.sums` has the paths of a sum). With a reward they are those of `config.rollout` and
-    `config.rl` too. Runs that differ in nothing else are one compiled program.
+    `config.rl` too, with adapters that of `config.lora`. Runs that differ in nothing else are one compiled program.
     """
     calls = {
         "loss": mixture(config.loss, "prefjax.losses"),
@@ -123,7 +128,7 @@ def numbers(config: Any) -> dict[str, float]:
     }
     if is_call(config.reference):
         calls["reference"] = mixture(config.reference, "prefjax.reference")
-    parts = ["optim"]
+    parts = ["optim"] + ["lora"] * (config.lora.rank > 0)
     if config.reward:
         parts += ["rollout", "rl"]
         calls["value_loss"] = mixture(config.value_loss, "prefjax.losses")
@@ -158,6 +163,7 @@ def validate(config: ConfigDict) -> None:
     for name in ("lr", "clip"):
         _require(config.optim[name] >= 0, f"optim.{name}", config.optim[name], "0 or more")
     _require(0 <= config.optim.ema < 1, "optim.ema", config.optim.ema, "in [0, 1)")
+    _require(config.lora.rank >= 0, "lora.rank", config.lora.rank, "0 (no adapters) or more")
     _require(
         config.reference in ("frozen", "cached") or is_call(config.reference),
         "reference",

@@ -16,6 +16,7 @@ import optax
 from prefjax import mesh
 from prefjax.errors import ConfigError
 from prefjax.metrics import Mean, merge
+from prefjax.models import lora
 from prefjax.resolve import keywords, resolve
 from prefjax.sums import mixture
 from prefjax.types import Algorithm, Frozen, Hparams, Params, TrainState, Unpaired
@@ -170,10 +171,11 @@ def algorithm(loss_fn: LossFn, config: Any, *eats: type) -> Algorithm:
 
     def init(key: jax.Array, params: Params) -> TrainState:
         del key
+        params, fixed = lora.split(params)
         params = jax.tree.map(lambda x: jnp.array(x, copy=True), params)  # the state is donated, these may not be
         carry = {"ema": jax.tree.map(jnp.copy, params)} if optim.ema else {}
         opt_state = optimizer({f"optim.tx.{k}": jnp.float32(v) for k, v in tx.numbers.items()}, 0.0).init(params)
-        return TrainState(jnp.int32(0), params, opt_state, carry)
+        return TrainState(jnp.int32(0), lora.join(params, fixed), opt_state, carry)
 
     def step(state: TrainState, frozen: Frozen, hparams: Hparams, batch: Any, key: jax.Array):
         if eats and not isinstance(batch, eats):
@@ -181,7 +183,9 @@ def algorithm(loss_fn: LossFn, config: Any, *eats: type) -> Algorithm:
                 f"config.algorithm {config.algorithm!r} eats {' or '.join(kind.__name__ for kind in eats)}, got "
                 f"{type(batch).__name__}: config.data.rows should be '{eats[0].__name__.lower()}()'"
             )
-        sums, grads = gradients(loss_fn, state.params, frozen, hparams, batch, key, optim.accumulate)
+        start, fixed = lora.split(state.params)
+        of_whole = lambda params, *rest: loss_fn(lora.join(params, fixed), *rest)
+        sums, grads = gradients(of_whole, start, frozen, hparams, batch, key, optim.accumulate)
         sums, grads = mesh.total(config, (sums, grads))
         loss, metrics = sums
         grads = jax.tree.map(lambda g: g / jnp.where(loss.weight == 0, 1.0, loss.weight), grads)
@@ -192,22 +196,22 @@ def algorithm(loss_fn: LossFn, config: Any, *eats: type) -> Algorithm:
         pace = schedule.function(config.steps, **schedule.words, **keywords(hparams, "optim.schedule"))
         with jax.numpy_dtype_promotion("standard"):  # optax mixes floats and integer counts
             lr = hparams["optim.lr"] * pace(state.step)
-            updates, opt_state = optimizer(hparams, lr).update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+            updates, opt_state = optimizer(hparams, lr).update(grads, state.opt_state, start)
+        params = optax.apply_updates(start, updates)
         carry = dict(state.carry)
         if optim.ema:
             decay = hparams["optim.ema"]
             carry["ema"] = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, carry["ema"], params)
 
         finite = jnp.isfinite(norm) & jnp.isfinite(loss.total)  # a step that is not finite moves nothing
-        new = jax.tree.map(
+        params, *rest = jax.tree.map(
             lambda new, old: jnp.where(finite, new, old),
             (params, opt_state, carry),
-            (state.params, state.opt_state, state.carry),
+            (start, state.opt_state, state.carry),
         )
         one = lambda x: Mean(jnp.asarray(x, jnp.float32), jnp.float32(1))
         metrics |= {"loss": loss, "grad_norm": one(norm), "lr": one(lr), "finite": one(finite)}
-        return TrainState(state.step + 1, *new), metrics
+        return TrainState(state.step + 1, lora.join(params, fixed), *rest), metrics
 
     return Algorithm(init, step)
 

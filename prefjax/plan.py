@@ -32,21 +32,25 @@ def describe(config: Any) -> str:
         [
             json.dumps(config.to_dict(), indent=1, ensure_ascii=False),
             "data: " + json.dumps(run.facts),
-            _table(state.params),
+            _table(state.params, jax.eval_shape(run.whole, state.params, run.frozen, run.hparams)),
             _memory(step.memory_analysis(), *arguments[:2], batch),
             _time(run, step, batch, key),
         ]
     )
 
 
-def _table(params: Any) -> str:
-    rows = [
-        ("/".join(str(getattr(k, "key", k)) for k in path), tuple(x.shape), math.prod(x.shape))
-        for path, x in jax.tree_util.tree_leaves_with_path(params)
-    ]
-    width = max(len(name) for name, _, _ in rows)
-    lines = [f"{name:{width}}  {count:>12,}  {shape}" for name, shape, count in rows]
-    return "\n".join([*lines, f"{'parameters':{width}}  {sum(count for *_, count in rows):>12,}"])
+def _table(params: Any, whole: Any) -> str:
+    """The parameters of the whole model, of which `params` are trained."""
+    named = lambda tree: {
+        "/".join(str(getattr(k, "key", k)) for k in path): x.shape
+        for path, x in jax.tree_util.tree_leaves_with_path(tree)
+    }
+    trained, shapes = named(params), {name: x for name, x in named(whole).items() if not name.endswith("lora_scale")}
+    width = max(map(len, shapes))
+    line = lambda name, sizes, more: f"{name:{width}}  {sum(map(math.prod, sizes)):>12,}  {more}".rstrip()
+    lines = [line(name, [shape], f"{shape}{'' if name in trained else ' frozen'}") for name, shape in shapes.items()]
+    lines.append(line("parameters", shapes.values(), ""))
+    return "\n".join(lines if len(trained) == len(shapes) else [*lines, line("trained", trained.values(), "")])
 
 
 def _memory(step: Any, state: Any, frozen: Any, batch: Any) -> str:

@@ -6,13 +6,13 @@ from typing import Any
 
 import jax
 
-from prefjax import checkpoint, mesh, models, reference
+from prefjax import adapters, checkpoint, mesh, models, reference
 from prefjax.config import hparams, validate
 from prefjax.data import load
 from prefjax.data.batches import batches
 from prefjax.errors import ConfigError
 from prefjax.resolve import is_call, resolve
-from prefjax.types import Mixed, Setup
+from prefjax.types import Frozen, Mixed, Params, Setup, TrainState
 
 
 def setup(
@@ -32,25 +32,23 @@ def setup(
     validate(config)
     parallel = parallel or mesh.make(config)
     tokenizer = load.tokenizer(config.tokenizer or config.model)
-    read = functools.cache(checkpoint.load)  # a reference that is the policy's start is read once
-    pin = functools.cache(checkpoint.pin)
-    frozen = frozen or {name: pin(reference) for name, reference in config.frozen.items()}
-    loaded = {name: read(reference) for name, reference in frozen.items()}
-    policy, params = new_policy(config, tokenizer) if is_call(config.model) else read(pin(config.model))
-    beside = {name: read(pin(reference)) for name, reference in config.trained.items()}
-    params = {"params": params["params"]} | {name: tree["params"] for name, (_, tree) in beside.items()}
-    nets = {"policy": policy} | {name: net for name, (net, _) in (loaded | beside).items()}
+    frozen, nets, params, values = read(config, tokenizer, frozen)
     check_fit(nets, tokenizer, config.data.max_length)
     nets = {n: models.computing(net, config.dtype, config.remat, parallel.blocks) for n, net in nets.items()}
     rows, counts = load.load(config.data.train, config.data.rows, tokenizer, config.data.max_length)
     algorithm = resolve(config.algorithm, "prefjax.algorithms").function(config, nets)
     reference.check(config, nets)
+    homes = adapters.homes(config, params, values)
+    values = {name: tree for name, tree in values.items() if name in config.frozen or name in homes.values()}
+    algorithm, whole = adapters.adapt(algorithm, config, homes)
     facts: dict[str, Any] = {"data": counts, "tokens": len(rows.tokens), "tokenizer": tokenizer.digest}
-    facts["frozen"] = dict(frozen)
-    values = {name: values for name, (_, values) in loaded.items()}
-    waiting = {"reference": jax.device_get(values.pop("reference"))} if config.reference != "frozen" else {}
+    facts["frozen"] = frozen
+    if homes:
+        facts["lora"] = {name: checkpoint.digest(params[name]) for name in homes}
+    waits = config.reference != "frozen" and "reference" not in homes.values()
+    waiting = {"reference": jax.device_get(values.pop("reference"))} if waits else {}
     if config.reference == "cached":
-        model = nets["reference"], waiting["reference"]
+        model = nets["reference"], (waiting or values)["reference"]
         rows, facts["reference"] = reference.cached(config, *model, parallel, tokenizer.digest, rows, compute=not dry)
     elif waiting:
         algorithm = reference.follow(algorithm, config, waiting["reference"])
@@ -74,6 +72,7 @@ def setup(
         frozen=parallel.place(values) | waiting,
         hparams=hparams(config),
         algorithm=algorithm,
+        whole=whole,
         parallel=parallel,
         batch_at=lambda step: parallel.deal(own(step)),
         batches_of=batches_of,
@@ -81,6 +80,26 @@ def setup(
         facts=facts,
         shared={},
     )
+
+
+def read(
+    config: Any, tokenizer: Any, frozen: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], models.Models, Params, Frozen]:
+    """The models of a run; arguments as in `setup`.
+
+    Returns:
+      Name -> reference of the frozen ones, name -> model of all, what is trained, and name -> parameters of the frozen.
+    """
+    load = functools.cache(checkpoint.load)  # a reference that is the policy's start is read once
+    pin = functools.cache(checkpoint.pin)
+    named = dict(frozen or {name: pin(ref) for name, ref in (dict(config.frozen) | adapters.bases(config)).items()})
+    found = {name: load(reference) for name, reference in named.items()}
+    start = lambda name, reference: found[name] if config.lora.rank else load(pin(reference))
+    policy, params = new_policy(config, tokenizer) if is_call(config.model) else start(adapters.BASE, config.model)
+    beside = {name: start(name, reference) for name, reference in config.trained.items()}
+    trained = {"params": params["params"]} | {name: tree["params"] for name, (_, tree) in beside.items()}
+    nets = {"policy": policy} | {name: net for name, (net, _) in (found | beside).items()}
+    return named, nets, trained, {name: values for name, (_, values) in found.items()}
 
 
 def sibling(run: Setup, config: Any) -> Setup:
@@ -124,5 +143,14 @@ def check_fit(nets: dict[str, Any], tokenizer: Any, max_length: int) -> None:
 
 
 def evaluations(run: Setup) -> dict[str, Callable]:
-    """Those that the config of a run names."""
-    return {name: resolve(text, "prefjax.evals")(run) for name, text in run.config.evals.items() if text}
+    """Those that the config of a run names. They see the whole model, whatever is trained of it."""
+    found = {name: resolve(text, "prefjax.evals")(run) for name, text in run.config.evals.items() if text}
+    seen: tuple[Any, Any] = None, None  # the trained parameters and the whole ones, which have to stay the same object
+
+    def of_whole(evaluate: Callable, state: TrainState, frozen: Frozen, key: jax.Array) -> dict[str, Any]:
+        nonlocal seen
+        if seen[0] is not state.params:
+            seen = state.params, run.whole(state.params, frozen, run.hparams)
+        return evaluate(state._replace(params=seen[1]), frozen, key)
+
+    return {name: functools.partial(of_whole, evaluate) for name, evaluate in found.items()}

@@ -145,6 +145,7 @@ class Setup(NamedTuple):
     frozen: Frozen
     hparams: Hparams
     algorithm: Algorithm
+    whole: Callable[[Params, Frozen, Hparams], Params]  # what is trained -> the parameters of the whole model
     parallel: Any  # how functions run on the devices: prefjax.mesh.Parallel
     batch_at: Callable[[int], Any]  # a pure function of the step: a batch on the devices
     batches_of: Callable[[int], Callable[[int], Any]]  # the same for any seed, of numpy arrays

@@ -32,7 +32,7 @@ FLOORS = [
         "mirrors",
         "log",
     ),
-    ("algorithms", "evals", "reference", "alarms", "budget", "label", "audit"),
+    ("algorithms", "evals", "reference", "adapters", "alarms", "budget", "label", "audit"),
     ("setup", "train", "together", "engines", "sweep", "plan", "commands", "evaluate", "report", "gate"),
     ("cli", "__main__"),
 ]

@@ -7,13 +7,21 @@ def main(argv: list[str]) -> None:
     flags = parser("export", "Writes a model as a Hugging Face folder: weights, tokenizer, chat template, stop token.")
     flags.add_argument("--model", required=True, help="Hugging Face folder, workdir or workdir@step")
     flags.add_argument("--out", required=True, help="folder to write")
+    apart = "write the adapters of a run alone, in the format of peft; by default they are merged into the weights"
+    flags.add_argument("--adapters", action="store_true", help=apart)
     options = flags.parse_args(argv)
 
     from prefjax import checkpoint, models
     from prefjax.data import load
 
-    model, params = checkpoint.load(options.model)
-    tokenizer = load.tokenizer(options.model)
-    models.save(options.out, model, params, extra=tokenizer.ids)
-    tokenizer.save(options.out)
-    print(f"{options.out}: load it with transformers.AutoModelForCausalLM.from_pretrained")
+    if options.adapters:
+        from prefjax.models import peft
+
+        model, params, lora, base = checkpoint.adapters(options.model)
+        peft.save(options.out, model, params, rank=lora["rank"], alpha=lora["alpha"], base=base)
+    else:
+        model, params = checkpoint.load(options.model)
+        models.save(options.out, model, params, extra=load.tokenizer(options.model).ids)
+    load.tokenizer(options.model).save(options.out)
+    how = f"peft.PeftModel, on {base}" if options.adapters else "transformers.AutoModelForCausalLM"
+    print(f"{options.out}: load it with {how}.from_pretrained")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
 
 from prefjax.models.gradients import collect, dot, spread
 from prefjax.types import Packing, Params
@@ -117,7 +118,25 @@ class Block(nn.Module):
         # 2 L branches are added to the residual stream; the scale keeps its variance at initialisation.
         init = nn.initializers.normal(0.02 / math.sqrt(2 * self.config.layers) if residual else 0.02)
         product = lambda x, kernel, *_, **__: dot(x, kernel)
-        return nn.Dense(features, bias, self.dtype, kernel_init=init, dot_general=product, name=name)
+        return Linear(features, bias, self.dtype, kernel_init=init, dot_general=product, name=name)
+
+
+class Linear(nn.Dense):
+    """`x W + bias`, and where adapters lie beside the kernel, `+ scale (x A) B`: see `prefjax.models.lora`.
+
+    The product `A B` is never made: of several adapters under `vmap` each would be as large as the kernel they share.
+    """
+
+    @nn.compact
+    def __call__(self, inputs):
+        y = super().__call__(inputs)
+        if self.has_variable("params", "lora_a"):
+            leaves = (
+                self.get_variable("params", name).astype(self.dtype) for name in ("lora_a", "lora_b", "lora_scale")
+            )
+            a, b, scale = leaves
+            y += dot(scale * dot(inputs, a), b)
+        return checkpoint_name(y, "projection")
 
 
 class Transformer(nn.Module):
@@ -139,7 +158,7 @@ class Transformer(nn.Module):
         c = self.config
         normal = nn.initializers.normal
         # What is not kept is computed again: attention, norms and nonlinearities, which cost little.
-        keep = None if self.remat else jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+        keep = None if self.remat else jax.checkpoint_policies.save_only_these_names("projection")
         block = nn.remat(Block, prevent_cse=False, policy=keep)
         in_axes = (0, *4 * [nn.broadcast])  # of cache, angles, valid, start, packing
         scan = nn.scan(block, {"params": 0}, split_rngs={"params": True}, in_axes=in_axes, length=c.layers)
