@@ -10,7 +10,7 @@ import jax
 
 from prefjax import budget, checkpoint, files, host, interrupt, models, processes, saves
 from prefjax.data import load
-from prefjax.errors import Interrupted
+from prefjax.errors import CheckpointError, Interrupted
 from prefjax.evals import history
 from prefjax.evals.summary import mean, metrics, summarise
 from prefjax.log import Meter, Record, progress
@@ -49,8 +49,15 @@ def train(config: Any, workdir: str | Path) -> TrainState:
 
 
 def begin(run: Setup, record: Record) -> None:
-    """Writes what a workdir holds before the first step, once all processes agree on it."""
+    """Writes what a workdir holds before the first step, once all processes agree on it.
+
+    Raises:
+      CheckpointError: the run goes on, and the model that its adapters lie on is another one by now.
+    """
     processes.agree([record.config, run.facts])
+    known = record.facts.get("lora")
+    if known and known != run.facts["lora"]:
+        raise CheckpointError(f"{record.workdir}: the model that its adapters lie on has changed since they were begun")
     record.begin(run.facts)
     if processes.is_first():
         with files.writing(record.workdir):

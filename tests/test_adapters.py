@@ -220,6 +220,9 @@ def test_a_base_that_changed_is_refused(start, tmp_path):
     models.save(tmp_path / "base", model, jax.tree.map(lambda x: 2 * x, params))
     with pytest.raises(CheckpointError, match="base is not the model that the adapters of .*run were trained on"):
         checkpoint.load(str(tmp_path / "run"))
+    c.steps = 2
+    with pytest.raises(CheckpointError, match="run: the model that its adapters lie on has changed"):
+        train(c, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
