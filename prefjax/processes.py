@@ -53,13 +53,13 @@ def joined(coordinator: str, count: int | None = None, index: int | None = None)
 
 
 def several() -> bool:
-    """Whether this process is one of several."""
-    return jax.process_count() > 1
+    """Whether this process is one of several; takes no device to know it."""
+    return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def is_first() -> bool:
     """Whether this process writes what only one should."""
-    return jax.process_index() == 0
+    return not several() or jax.process_index() == 0
 
 
 def agree(value: Any) -> None:
