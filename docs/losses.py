@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from docs import losses_figure
-from docs.losses_facts import ALIASES, DEFAULTS, DIFFERENCES, OTHERS, TRL
+from docs.losses_facts import ALIASES, DEFAULTS, DIFFERENCES, OTHERS, RESTS, TRL
 from prefjax import losses
 
 COLUMNS = {"margin": "margins", "target": "targets", "grade": "grades", "ranks": "ranks"}
@@ -45,7 +45,7 @@ def page() -> str:
     for name in losses.__all__:
         modules.setdefault(getattr(losses, name).__module__, []).append(getattr(losses, name))
     sections = (_section(module, found) for module, found in sorted(modules.items()))
-    return "".join([HEAD, *sections, ALIASES, DIFFERENCES])
+    return "".join([HEAD, *sections, ALIASES, RESTS, DIFFERENCES])
 
 
 def _section(module: str, found: list[Callable]) -> str:

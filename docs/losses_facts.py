@@ -71,6 +71,13 @@ OTHERS = {  # loss -> other libraries that have it
     "sft_loss": "all",
     "simpo_loss": "EasyDeL; in part open-instruct, Levanter",
 }
+RESTS = """
+## Where they come to rest
+
+With all the data there is, Bradley-Terry labels and a policy that can be anything, `dpo_loss`, `wpo_loss`, `robust_dpo_loss` on
+flipped labels, `plackett_luce_dpo_loss` and `all_pairs_dpo_loss` reach the optimum of E r - beta KL; the others reach another
+policy, or none. [experiments/closed_form](../experiments/closed_form/README.md) derives which, and trains to it.
+"""  # noqa: E501
 ALIASES = """
 ## By other names
 

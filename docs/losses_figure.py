@@ -40,7 +40,7 @@ def curves() -> tuple[tuple[str, np.ndarray, np.ndarray], ...]:
             continue
         knobs = ({"beta": 1.0} if "beta" in parameters else {}) | KNOBS.get(name, {})
         value = functools.partial(_value, functools.partial(loss, **knobs), arrays)
-        value, gradient = jax.vmap(jax.value_and_grad(value))(MARGINS)
+        value, gradient = jax.jit(jax.vmap(jax.value_and_grad(value)))(MARGINS)
         said = ", ".join(f"{key} {x:g}" for key, x in knobs.items() if (key, x) != ("beta", 1.0))
         title = name.removesuffix("_loss") + (f" ({said})" if said else "")
         found.append((title, np.asarray(value), np.asarray(gradient)))
