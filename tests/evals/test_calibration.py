@@ -1,0 +1,62 @@
+"""Calibration: the error and the diagram by hand, and margins of a reward model and of a policy."""
+
+import jax
+import numpy as np
+import pytest
+
+from prefjax.config import base
+from prefjax.errors import ConfigError
+from prefjax.evals import calibration
+from prefjax.evals.calibration import judged, measure
+from prefjax.setup import setup
+
+SOURCE = "prefjax.worlds.desk:pairs(split='validation', n=12)"
+
+
+def test_by_hand():
+    sure, unsure = np.log(19), np.log(0.65 / 0.35)  # of 95 % and of 65 %
+    rows = [judged(h, 1.0) for h in (sure, sure, sure, -sure, unsure, -unsure)]
+    found = measure(rows, 5)
+    assert [found[f"share_{k}"] for k in (50, 60, 70, 80, 90)] == pytest.approx([0, 1 / 3, 0, 0, 2 / 3], abs=1e-12)
+    assert found["right_90"] == 0.75 and found["right_60"] == 0.5 and "right_70" not in found
+    assert found["ece"] == pytest.approx((4 * 0.2 + 2 * 0.15) / 6)
+    assert found["brier"] == pytest.approx((3 * 0.0025 + 0.9025 + 0.1225 + 0.4225) / 6)
+
+
+def test_votes_are_right_in_part():
+    assert judged(2.0, 0.75)["right"] == 0.75 and judged(-2.0, 0.75)["right"] == 0.25
+    assert judged(np.log(3), 0.75)["brier"] == pytest.approx(0)
+
+
+def test_labels_drawn_from_the_margins_are_calibrated():
+    rng = np.random.default_rng(0)
+    margins = rng.normal(0, 2, 20_000)
+    labels = (rng.random(20_000) < 1 / (1 + np.exp(-margins))).astype(float)
+    assert measure([judged(*x) for x in zip(margins, labels, strict=True)], 10)["ece"] < 0.01
+    assert measure([judged(3 * h, label) for h, label in zip(margins, labels, strict=True)], 10)["ece"] > 0.1
+
+
+@pytest.mark.parametrize("algorithm", ["reward", "dpo"])
+def test_margins_are_those_of_the_step(algorithm):
+    c = base()
+    c.batch_size, c.mesh.data, c.algorithm = 4, 1, algorithm
+    c.loss = {"reward": "bradley_terry_loss()", "dpo": "simpo_loss()"}[algorithm]
+    c.model, c.tokenizer = "llama(width=16, layers=1, heads=2)", "prefjax.worlds.desk:tokenizer()"
+    c.data.train, c.data.max_length = "prefjax.worlds.desk:pairs(n=8)", 80
+    run = setup(c)
+    state = run.algorithm.init(jax.random.key(0), run.params)
+    found = calibration.make(run, source=SOURCE)(state, run.frozen, None)
+    batch = run.batch_at(0)
+    _, metrics = run.algorithm.step(state, run.frozen, run.hparams, batch, None)
+    again = calibration.make(run, source=c.data.train, limit=8, batch_size=3)(state, run.frozen, None)
+    margins = [row["margin"] for row in again["samples"]]
+    everything = calibration.make(run, source=c.data.train)(state, run.frozen, None)["samples"]
+    np.testing.assert_allclose(margins, [row["margin"] for row in everything], rtol=1e-4, atol=1e-5)
+    assert len(found["samples"]) == 12 and abs(metrics["rewards/margin"].value) <= max(map(abs, margins))
+    assert {row["slice"] for row in found["samples"]} and 0 <= found["ece"] <= 0.5
+
+
+def test_rows_that_are_no_pairs_are_refused(tiny):
+    run, _ = tiny
+    with pytest.raises(ConfigError, match="its rows are no pairs; rows should be 'pairs"):
+        calibration.make(run, source="prefjax.worlds.desk:demos(n=4)")
