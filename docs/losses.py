@@ -27,7 +27,8 @@ eats, with the rows that hold it (`c.data.rows`) and the algorithm that brings i
 | judged responses | `unpaired()` | `kto`: log-probabilities of single responses, each with a label |
 | mismatched ones | `unpaired()` | `kto`: the same of prompts with the responses to others, which `kto_loss` alone asks for |
 | demonstrations | `demos()` | `sft`; beside the losses above, in a sum, the chosen side of pairs, the good ones of judged responses |
-| rollouts | `prompts()` | `ppo`, `grpo`, `rloo`, `reinforce`: samples of the policy, with advantages or returns |
+| rollouts | `prompts()` | `ppo`, `grpo`, `rloo`, `reinforce`, `reinforce_plus_plus`, `remax`, `nash_md`: samples of the policy, with advantages or returns |
+| pairs, demonstrations | `prompts()` | `online_dpo`, `xpo`; `raft`: made of samples of the policy; `spin`, of `demos()`: beside them |
 
 "A reference": log-probabilities of `c.frozen.reference` too. "Whole batches": a statistic spans the rows of a batch. Labels that a
 loss may be given stand behind: targets (the probability that the first wins; good or bad), margins, grades, ranks.
@@ -35,7 +36,7 @@ loss may be given stand behind: targets (the probability that the first wins; go
 ![Every loss on pairs and its slope, against the margin](losses.png)
 
 Of a pair of one token each, the chosen one half the margin up and the rejected one half the margin down; beta is 1 unless said.
-`rdpo_loss`, `ld_dpo_loss`, `aot_loss` and `beta_dpo_loss` are DPO there, and `wpo_loss` DPO times a weight.
+`rdpo_loss`, `ld_dpo_loss`, `aot_loss`, `beta_dpo_loss` and, but for its small bonus, `xpo_loss` are DPO there, and `wpo_loss` DPO times a weight.
 """  # noqa: E501
 
 
@@ -98,7 +99,7 @@ def _eats(loss: Callable) -> str:
     shapes = {"rankings": (4, 3, 5), "pairs": (4, 2, 5), "responses": (4, 5)}
     kind = next(kind for kind, shape in shapes.items() if _fits(loss, names, shape))
     if kind == "responses":
-        sampled = loss.__module__.rpartition(".")[2] in ("policy_gradient", "ppo")
+        sampled = loss.__module__.rpartition(".")[2] in ("policy_gradient", "ppo", "ratios")
         kind = "rollouts" if sampled else "judged responses" if "target" in parameters else "demonstrations"
     parts = [f"rewards of {kind}" if "rewards" in names else kind]
     parts += ["mismatched ones"] if "other_logps" in names else []

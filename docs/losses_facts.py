@@ -12,12 +12,14 @@ DEFAULTS = {  # loss -> source of its defaults; the others have none, or say it 
     "beta_dpo_loss": "beta as `dpo_loss`; alpha ours",
     "bradley_terry_loss": "0: the plain loss",
     "cal_dpo_loss": "as `dpo_loss`",
+    "cispo_loss": "epsilon paper: no bound; epsilon_high Khatri et al. 2025",
     "cpo_loss": "TRL",
     "davidson_loss": "nu 1: three outcomes equally likely at equal rewards",
     "discopop_loss": "paper",
     "dpo_loss": "paper, section 6",
     "exo_loss": "TRL",
     "f_dpo_loss": "beta as `dpo_loss`; alpha TRL",
+    "gspo_loss": "paper, section 5.1",
     "ipo_loss": "TRL",
     "kto_loss": "paper; TRL",
     "ld_dpo_loss": "beta as `dpo_loss`; alpha ours",
@@ -26,7 +28,7 @@ DEFAULTS = {  # loss -> source of its defaults; the others have none, or say it 
     "ordinal_loss": "ours",
     "orpo_loss": "TRL",
     "plackett_luce_dpo_loss": "as `dpo_loss`",
-    "ppo_policy_loss": "epsilon paper; dual clip off",
+    "ppo_policy_loss": "epsilon paper; dual clip and clip-higher off",
     "ppo_value_loss": "lm-human-preferences",
     "rao_kupper_loss": "theta 2: three outcomes equally likely at equal rewards",
     "rdpo_loss": "beta as `dpo_loss`; alpha ours",
@@ -36,6 +38,7 @@ DEFAULTS = {  # loss -> source of its defaults; the others have none, or say it 
     "sppo_loss": "as `dpo_loss`; the paper's eta of 1,000 is a beta of 0.001",
     "unlikelihood_loss": "ours",
     "wpo_loss": "as `dpo_loss`",
+    "xpo_loss": "beta as `dpo_loss`; alpha TRL",
 }
 TRL = {  # loss -> its name in TRL 1.16
     "aot_loss": "aot, aot_unpaired",
@@ -63,13 +66,16 @@ TRL = {  # loss -> its name in TRL 1.16
 }
 OTHERS = {  # loss -> other libraries that have it
     "bradley_terry_loss": "OpenRLHF, EasyDeL, open-instruct, NeMo-RL",
+    "cispo_loss": "TRL's GRPO, torchrl",
     "dpo_loss": "OpenRLHF, Tunix, EasyDeL, open-instruct, Levanter, MaxText, NeMo-RL",
+    "gspo_loss": "TRL's GRPO, AReaL, ms-swift",
     "kto_loss": "EasyDeL",
     "orpo_loss": "Tunix, EasyDeL, MaxText",
     "ppo_policy_loss": "OpenRLHF, verl, Tunix, EasyDeL, trlx, NeMo-RL",
     "ppo_value_loss": "OpenRLHF, verl, Tunix, EasyDeL, trlx, NeMo-RL",
     "sft_loss": "all",
     "simpo_loss": "EasyDeL; in part open-instruct, Levanter",
+    "xpo_loss": "TRL's XPO (experimental), EasyDeL",
 }
 RESTS = """
 ## Where they come to rest
@@ -96,6 +102,10 @@ What is a setting, a sum or a kind of rows here has no function of its own:
 | AOT on unpaired data | `aot_loss(paired=False)` |
 | KTO, BCO or APO on pairs, grades and rankings | the losses on judged responses, on `unpaired()` rows: its docstring says which are good |
 | DPO or IPO on rankings, as pairs of their own | `pairs(expand_rankings=True)` |
+| Dr. GRPO | `1 / max_new * ppo_policy_loss(per='sequence')`, the factor as a number, with `c.rl.std = False` |
+| DAPO | `ppo_policy_loss(epsilon_high=0.28)`, with `c.rl.drop_equal = True` and the reward `overlong()` |
+| online DPO, OAIF | any loss on pairs with `c.algorithm = "online_dpo"` |
+| SPIN | `dpo_loss()` with `c.algorithm = "spin"` |
 | InstructGPT's reward model | `all_pairs_loss()` on `rankings()` |
 """  # noqa: E501
 DIFFERENCES = """

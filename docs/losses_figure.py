@@ -22,7 +22,7 @@ KNOBS = {  # settings at which a curve has its features in view: rewards are log
     "simpo_loss": {"gamma": 1.0},
 }
 # Of one pair and one length they are DPO, or DPO times a weight.
-LEFT_OUT = ("rdpo_loss", "ld_dpo_loss", "beta_dpo_loss", "aot_loss", "wpo_loss")
+LEFT_OUT = ("rdpo_loss", "ld_dpo_loss", "beta_dpo_loss", "aot_loss", "wpo_loss", "xpo_loss")
 
 
 @functools.cache

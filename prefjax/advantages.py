@@ -30,8 +30,21 @@ def rloo(scores: jax.Array, *, where: jax.Array | None = None) -> jax.Array:
     >>> print(rloo(jnp.array([[1.0, 2.0, 6.0]])))  # 1 - (2 + 6) / 2, ...
     [[-3.  -1.5  4.5]]
     """
-    centred, count = _centred(scores, where)
-    return centred * count / jnp.maximum(count - 1, 1)  # s_i - mean of the others = (s_i - mean) n / (n - 1)
+    better, count = _centred(scores, where)
+    return better * count / jnp.maximum(count - 1, 1)  # s_i - mean of the others = (s_i - mean) n / (n - 1)
+
+
+def centred(scores: jax.Array, *, where: jax.Array | None = None) -> jax.Array:
+    """Score minus the mean of the prompt's responses: GRPO without its standard deviation, which Dr. GRPO leaves out.
+
+    Liu et al. 2025 (https://arxiv.org/abs/2503.20783): divided by it, prompts that are nearly solved, or nearly
+    hopeless, would weigh most. Arguments and result as in `rloo`, of which it is (n - 1) / n times.
+
+    >>> import jax.numpy as jnp
+    >>> print(centred(jnp.array([[1.0, 2.0, 6.0]])))
+    [[-2. -1.  3.]]
+    """
+    return _centred(scores, where)[0]
 
 
 def grpo(scores: jax.Array, *, ddof: int = 0, where: jax.Array | None = None) -> jax.Array:
@@ -52,14 +65,18 @@ def grpo(scores: jax.Array, *, ddof: int = 0, where: jax.Array | None = None) ->
     [[-1. -1.  1.  1.]
      [ 0.  0.  0.  0.]]
     """
-    centred, count = _centred(scores, where)
+    better, count = _centred(scores, where)
     where = _all(scores, where)
-    variance = jnp.sum(centred**2, axis=-1, keepdims=True) / jnp.maximum(count - ddof, 1)
+    variance = jnp.sum(better**2, axis=-1, keepdims=True) / jnp.maximum(count - ddof, 1)
+    flat = equal(scores, where=where)  # or rounding noise is scaled up
+    return jnp.where(flat, 0.0, better * jax.lax.rsqrt(jnp.where(flat, 1.0, variance)))
+
+
+def equal(scores: jax.Array, *, where: jax.Array | None = None) -> jax.Array:
+    """Whether all responses of a prompt that could be scored have one score: `[B, N]` -> `[B, 1]` bool."""
+    where = _all(scores, where)
     low, high = jnp.where(where, scores, jnp.inf), jnp.where(where, scores, -jnp.inf)
-    flat = jnp.max(high, axis=-1, keepdims=True) <= jnp.min(
-        low, axis=-1, keepdims=True
-    )  # or rounding noise is scaled up
-    return jnp.where(flat, 0.0, centred * jax.lax.rsqrt(jnp.where(flat, 1.0, variance)))
+    return jnp.max(high, axis=-1, keepdims=True) <= jnp.min(low, axis=-1, keepdims=True)
 
 
 def running_mean(

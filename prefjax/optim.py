@@ -104,7 +104,7 @@ def _value(config, name, term, summed, numbers, batch, arrays):
                 "or 'sequence'"
             )
     elif "per" in wanted:
-        words["per"] = weighs(config, name, wanted["per"].default)
+        words["per"] = weighs(config, name)
     columns = {column: x for column in _WITHOUT if (x := getattr(batch, column, None)) is not None}
     if of_good:
         columns = {}
@@ -130,10 +130,11 @@ def _value(config, name, term, summed, numbers, batch, arrays):
         raise ConfigError(f"{said}, on batches of config.algorithm {config.algorithm!r}: {error}") from error
 
 
-def weighs(config: Any, name: str = "loss", default: str = "token") -> str:
+def weighs(config: Any, name: str = "loss", default: str = "") -> str:
     """What the losses on rows of tokens in `config.<name>` weigh alike: tokens, responses or sequences.
 
-    It is the `per` that one of them says, for all of them, and `default` where none does.
+    It is the `per` that one of them says, for all of them. Where none does it is `default`, or without one what the
+    first of them has by default.
 
     Raises:
       ConfigError: they say different ones.
@@ -142,7 +143,8 @@ def weighs(config: Any, name: str = "loss", default: str = "token") -> str:
     said = {term.call.kwargs["per"]: term.call.text for term in terms if "per" in term.call.kwargs}
     if len(said) > 1:
         raise ConfigError(f"config.{name}: {' and '.join(said.values())} weigh differently; they should have one `per`")
-    return next(iter(said), default)
+    own = [p["per"].default for t in terms if "per" in (p := inspect.signature(t.call.function).parameters)]
+    return [*said, *([default] if default else own), "token"][0]
 
 
 def takes(config: Any, argument: str) -> bool:

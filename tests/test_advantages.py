@@ -5,11 +5,15 @@ import numpy as np
 import pytest
 
 from prefjax import advantages
-from prefjax.advantages import adaptive_kl, grpo, rloo, running_mean
+from prefjax.advantages import adaptive_kl, centred, equal, grpo, rloo, running_mean
 from prefjax.metrics import Mean
 
 SCORES = np.array([[1.0, 2.0, 3.0, 6.0]], np.float32)
 NONE = Mean(jnp.float32(0), jnp.float32(0))
+
+
+def test_dr_grpo_leaves_the_standard_deviation_out():
+    np.testing.assert_allclose(centred(SCORES), SCORES - 3, atol=1e-6)
 
 
 def test_rloo_compares_with_the_others():
@@ -29,7 +33,12 @@ def test_equal_scores_have_no_advantage():
         np.testing.assert_allclose(rloo(scores), 0, atol=1e-7)
 
 
-@pytest.mark.parametrize("method", [rloo, grpo])
+def test_equal_scores_are_told_whatever_could_not_be_scored():
+    scores = np.array([[1, 1, 1], [1, 2, 1], [1, np.nan, 1], [np.nan] * 3], np.float32)
+    np.testing.assert_array_equal(equal(scores, where=~np.isnan(scores))[:, 0], [True, False, True, True])
+
+
+@pytest.mark.parametrize("method", [rloo, grpo, centred])
 def test_what_could_not_be_scored_is_in_no_baseline(method):
     scores = np.array([[1, np.nan, 3, 6], [np.nan, np.nan, 2, np.nan], [np.nan] * 4], np.float32)
     where = ~np.isnan(scores)

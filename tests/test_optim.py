@@ -93,10 +93,11 @@ def test_a_sum_of_losses_in_one_batch_and_in_microbatches():
 def test_one_term_says_what_all_weigh_alike():
     config = base()
     for text, default, what in (
-        ("sft_loss() + 0.1 * kl_loss()", "token", "token"),
+        ("sft_loss() + 0.1 * kl_loss()", "", "token"),
+        ("gspo_loss() + 0.1 * kl_loss()", "", "response"),
         ("sft_loss(per='sequence') + 0.1 * kl_loss()", "token", "sequence"),
         ("dpo_loss() + sft_loss()", "response", "response"),
-        ("dpo_loss()", "token", "token"),
+        ("dpo_loss()", "", "token"),
     ):
         config.loss = text
         assert optim.weighs(config, default=default) == what, text

@@ -63,17 +63,20 @@ def ppo_policy_loss(
     mask: jax.Array,
     *,
     epsilon: float | jax.Array = 0.2,
+    epsilon_high: float | jax.Array = 0.0,
     dual_clip: float | jax.Array = 0.0,
     per: str = "token",
     where: jax.Array | None = None,
 ) -> tuple[Mean, dict[str, Mean]]:
     """The clipped surrogate: no gradient from a token that has moved far enough in the direction of its advantage.
 
-        L = -min(r A, clip(r, 1 - epsilon, 1 + epsilon) A),   r = policy(y_t) / old policy(y_t)
+        L = -min(r A, clip(r, 1 - epsilon, 1 + epsilon_high) A),   r = policy(y_t) / old policy(y_t)
         with dual_clip c, where A < 0:   L = min(-min(r A, clip(r) A), -c A)
 
-    Schulman et al. 2017, equation 7 (https://arxiv.org/abs/1707.06347); the dual clip, Ye et al. 2019
-    (https://arxiv.org/abs/1912.09729), who take c = 3: it bounds the loss of unwanted tokens that became likely.
+    Schulman et al. 2017, equation 7 (https://arxiv.org/abs/1707.06347), with one epsilon; a higher one above, so that
+    unlikely tokens can become likely, is the clip-higher of DAPO, Yu et al. 2025 (https://arxiv.org/abs/2503.14476):
+    0.28. The dual clip is of Ye et al. 2019 (https://arxiv.org/abs/1912.09729), who take c = 3: it bounds the loss of
+    unwanted tokens that became likely.
 
     Args:
       logps: `[B, T]`, nats.
@@ -81,6 +84,7 @@ def ppo_policy_loss(
       advantages: `[B, T]`.
       mask: `[B, T]` bool: the response tokens.
       epsilon: how far a ratio may move.
+      epsilon_high: how far it may rise; 0: as far as it may fall.
       dual_clip: c, larger than 1; 0 for none.
       per: as in `prefjax.losses.policy_gradient_loss`.
       where: `[B]` bool, the rows that count.
@@ -99,18 +103,37 @@ def ppo_policy_loss(
     -0.85 0.5
     """
     mask, logps, old_logps, advantages = masked(mask, where, logps=logps, old_logps=old_logps, advantages=advantages)
-    ratio = jnp.exp(jnp.clip(logps - old_logps, -ops.LOG_RATIO_BOUND, ops.LOG_RATIO_BOUND))
+    ratio = ratio_of(logps - old_logps)
     plain = -ratio * advantages
-    losses = jnp.maximum(plain, -jnp.clip(ratio, 1 - epsilon, 1 + epsilon) * advantages)
+    high = jnp.where(epsilon_high > 0, epsilon_high, epsilon)
+    losses = jnp.maximum(plain, -jnp.clip(ratio, 1 - epsilon, 1 + high) * advantages)
     bound = jnp.where(dual_clip > 0, -dual_clip * advantages, jnp.inf)
     losses = jnp.where(advantages < 0, jnp.minimum(losses, bound), losses)
-    metrics = {
+    return average(losses, mask, per, where), movement(ratio, losses != plain, logps, old_logps, mask)
+
+
+def ratio_of(log_ratio: jax.Array) -> jax.Array:
+    """exp of a log-ratio, clamped so that one stale token cannot overflow it."""
+    return jnp.exp(jnp.clip(log_ratio, -ops.LOG_RATIO_BOUND, ops.LOG_RATIO_BOUND))
+
+
+def movement(
+    ratio: jax.Array, clipped: jax.Array, logps: jax.Array, old_logps: jax.Array, mask: jax.Array
+) -> dict[str, Mean]:
+    """How far the policy has moved from the one that drew the samples, over the response tokens: the metrics above.
+
+    Args:
+      ratio, clipped: `[B, T]`, or `[B, 1]` where all tokens of a response have one; the second is bool.
+      logps, old_logps, mask: as in `ppo_policy_loss`.
+    """
+    ratio, clipped = (jnp.broadcast_to(x, mask.shape) for x in (ratio, clipped.astype(jnp.float32)))
+    found = {
         "policy/ratio": Mean.of(ratio, mask),
-        "policy/clip_fraction": Mean.of((losses != plain).astype(jnp.float32), mask),
+        "policy/clip_fraction": Mean.of(clipped, mask),
         "policy/approx_kl_k1": Mean.of(ops.kl_k1(old_logps, logps), mask),
         "policy/approx_kl_k3": Mean.of(ops.kl_k3(old_logps, logps), mask),
     }
-    return average(losses, mask, per, where), jax.lax.stop_gradient(metrics)
+    return jax.lax.stop_gradient(found)
 
 
 def ppo_value_loss(

@@ -14,4 +14,5 @@ from prefjax.rewards.compose import make as make
 from prefjax.rewards.functions import ensemble as ensemble
 from prefjax.rewards.functions import length as length
 from prefjax.rewards.functions import model as model
+from prefjax.rewards.functions import overlong as overlong
 from prefjax.rewards.functions import text as text

@@ -66,6 +66,18 @@ def length(run: Context, *, target: int) -> Score:
     return lambda frozen, sequences, ids: 1 - jnp.abs(jnp.sum(sequences.response, axis=-1) / target - 1)
 
 
+def overlong(run: Context, *, longest: int, margin: int) -> Score:
+    """A price of the last tokens: 0 up to `longest - margin` tokens, falling to -1 at `longest` and beyond.
+
+    The soft overlong punishment of DAPO, Yu et al. 2025, equation 13 (https://arxiv.org/abs/2503.14476), who take
+    20,480 and 4,096. With `longest` as `config.rollout.max_new`, what was cut has the whole of it.
+    """
+    del run
+    return lambda frozen, sequences, ids: jnp.clip(
+        (longest - margin - jnp.sum(sequences.response, axis=-1)) / margin, -1.0, 0.0
+    )
+
+
 def text(run: Context, *, function: str, key: str = "") -> Score:
     """Any Python function of texts, called from a compiled step through `jax.pure_callback`.
 

@@ -59,7 +59,7 @@ def make_case(name: str, **knobs) -> Case:
 
 
 # Weights, or a statistic of the batch, have no gradient.
-HELD = ("wpo_loss", "kto_loss", "bco_unpaired_loss", "beta_dpo_loss", "lipo_loss")
+HELD = ("wpo_loss", "kto_loss", "bco_unpaired_loss", "beta_dpo_loss", "lipo_loss", "cispo_loss", "cispo_loss-sequence")
 CASES = {name: make_case(name) for name in losses.__all__}
 CASES |= {f"{name}-sequence": make_case(name, per="sequence") for name in CASES if "per" in parameters(name)}
 CASES["aot_loss-unpaired"] = make_case("aot_loss", paired=False)

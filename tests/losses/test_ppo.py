@@ -31,6 +31,13 @@ def test_the_clip_takes_the_pessimistic_side(advantage, ratio, loss, slope):
     assert clipped.value == float(slope == 0)
 
 
+def test_the_clip_may_be_higher_than_it_is_low():
+    value = lambda ratio: ppo_policy_loss(jnp.log(one(ratio)), one(0.0), one(1.0), TOKEN, epsilon_high=0.28)[0].value
+    assert (value(1.25), value(1.5)) == pytest.approx((-1.25, -1.28), rel=1e-6)
+    down = ppo_policy_loss(jnp.log(one(0.5)), one(0.0), one(-1.0), TOKEN, epsilon_high=0.28)[0].value
+    assert down == pytest.approx(0.8, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("advantage", "ratio", "loss", "slope"),
     [(-1, 5.0, 3.0, 0), (-1, 2.0, 2.0, 1), (-1, 0.5, 0.8, 0), (1, 5.0, -1.2, 0)],

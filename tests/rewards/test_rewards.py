@@ -37,6 +37,12 @@ def test_a_sum_of_parts_each_by_itself():
     np.testing.assert_allclose(total, 0.5 * parts["length"] - parts["length2"], rtol=1e-6)
 
 
+def test_the_last_tokens_have_a_price():
+    rows = jnp.arange(10)[None] < jnp.arange(1, 11)[:, None]
+    found = make("overlong(longest=8, margin=4)")({}, SEQUENCES._replace(response=rows), jnp.zeros(10))[0]
+    np.testing.assert_allclose(found, [0, 0, 0, 0, -0.25, -0.5, -0.75, -1, -1, -1])
+
+
 def test_ensembles():
     known = trees(0, 1, 2)
     each = jnp.stack([score(f"model(name='{name}')", **known)[0] for name in known])
