@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from prefjax import ops
-from prefjax.models.transformer import Cache, Transformer
+from prefjax.models import Transformer
 from prefjax.types import Params, Sequences
 
 
@@ -36,7 +36,7 @@ def generate(
     response cut at `max_new` does not have one.
 
     Args:
-      model, params: as everywhere.
+      model, params: as everywhere; or a `prefjax.sampling.mixture.Mixture` of two.
       tokens, valid: `[B, P]` prompts, right-padded.
       key: a new one for each call.
       max_new: the longest response.
@@ -78,7 +78,7 @@ def generate(
     prompts: Any = model.apply(params, *_align_right(tokens, lengths), cache, method="extend")
     logits, cache = prompts
     tokens, lengths, logits = (jnp.repeat(x, n, axis=0) for x in (tokens, lengths, logits))
-    cache = _copies(cache, n)
+    cache = jax.tree.map(lambda x: jnp.repeat(x, n, axis=0) if x.ndim else x, cache)  # all but the slots written
     response, logps = jnp.zeros((rows, max_new), jnp.int32), jnp.zeros((rows, max_new), jnp.float32)
     state = (jnp.int32(0), jnp.zeros(rows, bool), jnp.zeros(rows, jnp.int32), response, logps, logits, cache)
     _, _, count, response, logps, _, _ = jax.lax.while_loop(going, advance, state)
@@ -111,12 +111,6 @@ def _categorical(key, logits):
     first, second = jax.random.split(key)
     block = jax.random.categorical(first, jax.nn.logsumexp(blocks, axis=-1))
     return block * size + jax.random.categorical(second, blocks[block])
-
-
-def _copies(cache: Cache, n: int) -> Cache:
-    """The cache of every row, `n` times in a row."""
-    layers, valid = jax.tree.map(lambda x: jnp.repeat(x, n, axis=0), (cache.layers, cache.valid))
-    return Cache(layers, valid, cache.length)
 
 
 def _align_right(tokens, lengths):
