@@ -60,7 +60,7 @@ def base() -> ConfigDict:
     c.reward = ""  # a sum of functions of prefjax.rewards: "model()", "model() + 0.1 * length(target=20)"
     c.value_loss = "ppo_value_loss(epsilon=0.2)"  # a function of prefjax.losses
     c.rollout = ConfigDict()
-    c.rollout.n = 1  # completions of each prompt; GRPO and RLOO compare them
+    c.rollout.n = 1  # completions of each prompt; GRPO, RLOO, online DPO and RAFT compare them
     c.rollout.max_new = 64  # tokens of a completion
     c.rollout.temperature = 1.0  # of the samples, and of every log-probability of them
     c.rl = ConfigDict()
@@ -77,9 +77,13 @@ def base() -> ConfigDict:
     c.rl.entropy_coef = 0.0  # of the entropy bonus
     c.rl.pretrain_coef = 0.0  # of the loss on `data.pretrain` (PPO-ptx: Ouyang et al. 2022, equation 2)
     c.rl.critic_warmup = 0  # steps in which the critic learns alone
-    c.rl.whiten_advantages = True
+    c.rl.whiten_advantages = True  # of all algorithms with advantages; the papers of GRPO, RLOO, ReMax, Nash-MD: False
     c.rl.whiten_rewards = False  # their mean is kept
     c.rl.score_clip = 0.0  # largest absolute score; 0: none
+    c.rl.std = True  # GRPO divides by the standard deviation of a prompt's scores; False: Dr. GRPO
+    c.rl.drop_equal = False  # leave out prompts whose samples all have one score: DAPO
+    c.rl.labels = "hard"  # of pairs of samples: which score is higher, or "soft": sigmoid of their difference
+    c.rl.mixture = 0.5  # weight of the reference in the mixture that Nash-MD plays against
     c.rl.ddof = 0  # of standard deviations, in whitening and in GRPO: 0 (lm-human-preferences), or 1 (TRL)
     c.rl.baseline_decay = 0.9  # of the mean score that REINFORCE compares with, a step
     c.rl.truncated = "penalise"  # completions cut by `max_new`: "keep", "penalise", "mask" or "bootstrap"
@@ -117,8 +121,8 @@ def base() -> ConfigDict:
 def numbers(config: Any) -> dict[str, float]:
     """The numbers of a config that reach the step as traced scalars, flat, under their paths.
 
-    They are the floats of `config.optim` and the numbers of the call strings: `loss.beta` is the keyword `beta` of the
-    call in `config.loss` (`prefjax.sums` has the paths of a sum). With a reward they are those of `config.rollout` and
+    They are the floats of `config.optim` and `config.rollout` and the numbers of the call strings: `loss.beta` is the
+    keyword `beta` of the call in `config.loss` (`prefjax.sums` has the paths of a sum). With a reward they are those of
     `config.rl` too, with adapters that of `config.lora`. Runs that differ in nothing else are one compiled program.
     """
     calls = {
@@ -128,9 +132,9 @@ def numbers(config: Any) -> dict[str, float]:
     }
     if is_call(config.reference):
         calls["reference"] = mixture(config.reference, "prefjax.reference")
-    parts = ["optim"] + ["lora"] * (config.lora.rank > 0)
+    parts = ["optim", "rollout"] + ["lora"] * (config.lora.rank > 0)
     if config.reward:
-        parts += ["rollout", "rl"]
+        parts.append("rl")
         calls["value_loss"] = mixture(config.value_loss, "prefjax.losses")
     floats = ((f"{part}.{name}", value) for part in parts for name, value in config[part].items())
     flat = {path: value for path, value in floats if isinstance(value, float)}

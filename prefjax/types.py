@@ -98,6 +98,8 @@ class Rollout(NamedTuple):
     scores: jax.Array  # [B], reward of the whole completion
     stopped: jax.Array  # [B] bool: ended by its stop token rather than by the limit
     weight: jax.Array  # [B], 0 on rows that nothing may be learnt from
+    rival: Sequences | None = None  # [B, T], the completion that each is compared with
+    rival_scores: jax.Array | None = None  # [B]
 
 
 class Experience(NamedTuple):

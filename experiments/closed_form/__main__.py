@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from experiments.closed_form import exact, figures, training, transformers
+from experiments.closed_form import exact, figures, online, training, transformers
 from experiments.closed_form.rows import table
 from prefjax.losses import dpo_loss, ipo_loss
 
@@ -33,6 +33,7 @@ def main() -> None:
         *transformers.at_rest(),
         *transformers.rloo(),
         *transformers.grpo(),
+        *online.rows(),
         *transformers.hacked_rows(points, mismatch),
     ]
     if not options.fast:

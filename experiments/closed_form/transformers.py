@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from experiments.closed_form.rows import Row
-from prefjax import models
+from prefjax import models, reference
 from prefjax.config import base, hparams
 from prefjax.resolve import resolve
 from prefjax.sampling import generate
@@ -50,6 +50,8 @@ def train(
       States `[R]`, and metrics `[R, steps]`.
     """
     algorithm = resolve(config.algorithm, "prefjax.algorithms").function(config, {"policy": net, "reference": net})
+    if config.reference != "frozen":
+        algorithm = reference.follow(algorithm, config, start)
     step = one_step(algorithm.step)
 
     def run(start, index, numbers, key):

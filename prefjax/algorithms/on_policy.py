@@ -1,33 +1,29 @@
-"""What on-policy algorithms share: the policy's own samples with their scores, and several updates on them.
+"""What on-policy algorithms share: credit for the policy's own samples, and several updates on them.
 
 A step eats `Prompts`. It samples, scores, assigns credit and updates in one compiled program.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from prefjax import mesh, models, ops, optim, rewards
+from prefjax import mesh, models, ops, optim
 from prefjax.advantages import adaptive_kl
-from prefjax.data import load
-from prefjax.errors import ConfigError, PrefjaxError
+from prefjax.algorithms import rollouts
+from prefjax.algorithms.rollouts import Critic, Rival, shift
+from prefjax.errors import ConfigError
 from prefjax.losses.ppo import explained_variance, ppo_value_loss
 from prefjax.losses.rows import average
 from prefjax.losses.sft import sft_loss
 from prefjax.metrics import Mean
-from prefjax.sampling import generate
 from prefjax.types import Algorithm, Experience, Mixed, Prompts, Rollout, TrainState
 
-TRUNCATED = ("keep", "penalise", "mask", "bootstrap")
 
-# (params, tokens [B, T], hidden [B, T, D] of the policy or None) -> the value after each token [B, T]
-Critic = Callable[[Any, jax.Array, jax.Array | None], jax.Array]
-
-
-def make(config: Any, nets: models.Models, credit: Callable, critic: Critic | None = None) -> Algorithm:
+def make(
+    config: Any, nets: models.Models, credit: Callable, critic: Critic | None = None, rival: Rival | None = None
+) -> Algorithm:
     """An algorithm that learns from its own samples.
 
     Args:
@@ -36,10 +32,11 @@ def make(config: Any, nets: models.Models, credit: Callable, critic: Critic | No
       nets: the models of the run: "policy", "reference" and those that the reward names.
       credit: (rollout, kl_coef, hparams, carry) -> (advantages `[B, T]`, returns `[B, T]`, carry).
       critic: reads values; then `config.value_loss` is added to the loss.
+      rival: draws what each sample is compared with, for a credit that does.
     """
     check(config, nets, critic is not None)
     rl, inner = config.rl, optim.algorithm(_loss_fn(config, nets, critic), config, Experience)
-    roll = _roller(config, nets, critic)
+    roll = rollouts.roller(config, nets, critic, rival)
 
     def init(key, params):
         state = inner.init(key, params)
@@ -47,11 +44,7 @@ def make(config: Any, nets: models.Models, credit: Callable, critic: Critic | No
 
     def step(state: TrainState, frozen, hparams, batch: Prompts | Mixed, key):
         batch, demos = batch if isinstance(batch, Mixed) else (batch, None)
-        if not isinstance(batch, Prompts):
-            raise ConfigError(
-                f"config.algorithm {config.algorithm!r} eats Prompts, got {type(batch).__name__}: "
-                "config.data.rows should be 'prompts()'"
-            )
+        batch = rollouts.prompts_of(config, batch)
         if demos is not None:  # the packing of a batch does not hold for its minibatches
             demos = demos._replace(sequences=demos.sequences._replace(packing=None))
         sample_key, order_key = jax.random.split(key)
@@ -88,108 +81,31 @@ def make(config: Any, nets: models.Models, credit: Callable, critic: Critic | No
         )
         return state, metrics | told
 
-    return Algorithm(init, step, lambda values: _watch(values, rl.mismatch))
+    return rollouts.watched(config, Algorithm(init, step))
 
 
 def check(config: Any, nets: models.Models, critic: bool) -> None:
     """Raises ConfigError for settings of `config.rl` that contradict each other, or that need a critic without one."""
-    rl, rows = config.rl, config.batch_size * config.rollout.n
-    demos = config.batch_size if config.data.pretrain else 0
+    rl = config.rl
     wrong = {
-        f"reward is {config.reward!r}; it should be a call such as 'model()', with config.frozen.reward set": (
-            not config.reward
-        ),
-        f"frozen.reference is not set; it should be the model that the KL is measured to: {config.model!r}": (
-            "reference" not in nets
-        ),
         f"rl.kl is {rl.kl!r}; it should be one of {', '.join(ops.KL)}": rl.kl not in ops.KL,
         f"rl.kl_in is {rl.kl_in!r}; it should be 'reward' or 'loss'": rl.kl_in not in ("reward", "loss"),
         "rl.kl is 'k1' in the loss, where its expected gradient is 0; it should be 'k2' there": (
             rl.kl_in == "loss" and rl.kl == "k1"
         ),
-        f"rl.truncated is {rl.truncated!r}; it should be one of {', '.join(TRUNCATED)}": rl.truncated not in TRUNCATED,
         f"rl.truncated is 'bootstrap', which needs a critic, and {config.algorithm} has none; it should be keep, "
         "penalise or mask": rl.truncated == "bootstrap" and not critic,
         f"rl.critic_warmup is {rl.critic_warmup}, and {config.algorithm} has no critic to warm up; it should be 0": (
             rl.critic_warmup > 0 and not critic
         ),
-        f"rl.whiten_rewards is True, and {config.algorithm} has no rewards of tokens; it should be False": (
+        f"rl.whiten_rewards is True, and {config.algorithm} has no critic that learns from them; it should be False": (
             rl.whiten_rewards and not critic
         ),
-        f"rl.minibatches is {rl.minibatches}; it should divide the {rows} samples"
-        + (f" and the {demos} demonstrations" if demos else "")
-        + " of a step": rl.minibatches < 1 or rows % rl.minibatches > 0 or demos % rl.minibatches > 0,
         f"data.pretrain is {config.data.pretrain!r}, whose loss weighs tokens; config.loss should be per='token'": (
             bool(config.data.pretrain) and optim.weighs(config) != "token"
         ),
-        f"rl.epochs is {rl.epochs}; it should be 1 or more": rl.epochs < 1,
-        f"rollout.n is {config.rollout.n}; it should be 1 or more": config.rollout.n < 1,
-        f"rollout.max_new is {config.rollout.max_new}; it should be 1 or more": config.rollout.max_new < 1,
-        f"rollout.temperature is {config.rollout.temperature}; it should be above 0": config.rollout.temperature <= 0,
     }
-    for message, holds in wrong.items():
-        if holds:
-            raise ConfigError(f"config.{message}")
-
-
-def _roller(config: Any, nets: models.Models, critic: Critic | None) -> Callable:
-    """(state, frozen, hparams, prompts, key) -> (Rollout, metrics)."""
-    policy, n, tokenizer = nets["policy"], config.rollout.n, load.tokenizer(config.tokenizer or config.model)
-    records = functools.cache(lambda: load.records(config.data.train))
-    reward, eos = rewards.make(config.reward, nets, tokenizer, records), tokenizer.eos_id
-
-    def roll(state, frozen, hparams, batch, key):
-        temperature, rows = hparams["rollout.temperature"], len(batch.tokens) * n
-        first = 0 if config.parallel == "jit" else jax.lax.axis_index(mesh.PMAP_AXIS) * rows
-        knobs = {"max_new": config.rollout.max_new, "stop": eos, "temperature": temperature, "n": n, "first": first}
-        sequences, logps = generate(policy, state.params, batch.tokens, batch.valid, key, **knobs)
-        ends = jnp.sum(sequences.valid, axis=-1, keepdims=True) - 1  # [B, 1], place of the last token
-        stopped = jnp.take_along_axis(sequences.tokens, ends, axis=1)[:, 0] == eos
-        found = models.divergence(policy, state.params, nets["reference"], frozen["reference"], sequences, temperature)
-        scores, parts = reward(frozen, sequences, jnp.repeat(batch.ids, n))
-        known = ~jnp.isnan(scores)
-        scores = jnp.where(known, scores, 0.0)
-        values, after = jnp.zeros_like(logps), jnp.zeros_like(scores)
-        if critic is not None:
-            read = critic(state.params, sequences.tokens, None)
-            values, after = shift(read), jnp.take_along_axis(read, ends, axis=1)[:, 0]
-        told = _describe(sequences, logps, found, scores, parts, known, stopped)
-        scores = jnp.where(
-            hparams["rl.score_clip"] > 0, jnp.clip(scores, -hparams["rl.score_clip"], hparams["rl.score_clip"]), scores
-        )
-        if config.rl.truncated == "penalise":
-            scores -= jnp.where(stopped, 0.0, hparams["rl.penalty"])
-        if config.rl.truncated == "mask":
-            known &= stopped
-        weight = known.astype(jnp.float32)
-        return Rollout(sequences, logps, found.ref_logps, values, after, scores, stopped, weight), told
-
-    return roll
-
-
-def _describe(sequences, logps, found, scores, parts, known, stopped) -> dict[str, Mean]:
-    """The metrics of samples, each the mean over sequences: KL and entropy in nats a sequence."""
-    mask = sequences.response
-    gaps = jnp.where(mask, jnp.abs(logps - found.logps), 0.0).ravel()
-    worst = jnp.argmax(gaps)
-    per_sequence = {
-        "score": scores,
-        "length": jnp.sum(mask, axis=-1, dtype=jnp.float32),
-        "stopped": stopped.astype(jnp.float32),
-        "kl": ops.sum_tokens(found.kl, mask),
-        "kl/k1": ops.sum_tokens(ops.kl_k1(found.logps, found.ref_logps), mask),
-        "kl/k3": ops.sum_tokens(ops.kl_k3(found.logps, found.ref_logps), mask),
-        "entropy": ops.sum_tokens(found.entropy, mask),
-    }
-    if len(parts) > 1:
-        per_sequence |= {f"score/{name}": jnp.where(jnp.isnan(x), 0.0, x) for name, x in parts.items()}
-    told = {name: Mean.of(x, known if name.startswith("score") else None) for name, x in per_sequence.items()}
-    extremes = {"mismatch": gaps, "mismatch/sampler": logps.ravel(), "mismatch/trainer": found.logps.ravel()}
-    return (
-        told
-        | {"scored": Mean.of(known.astype(jnp.float32))}
-        | {k: Mean.of(x[worst][None]) for k, x in extremes.items()}
-    )
+    rollouts.check(config, nets, wrong, config.batch_size * config.rollout.n)
 
 
 def _moments(rollout: Rollout, returns: jax.Array) -> dict[str, Mean]:
@@ -237,8 +153,8 @@ def _loss_fn(config: Any, nets: models.Models, critic: Critic | None) -> Callabl
     return loss_fn
 
 
-def improve(config: Any, update: Callable, state: TrainState, frozen, hparams, experience: Experience, key):
-    """Epochs over the experience in minibatches, each an update: one step of the run, whatever their number."""
+def improve(config: Any, update: Callable, state: TrainState, frozen, hparams, experience: Any, key: jax.Array):
+    """Epochs over the experience, or any batch, in minibatches, each an update: one step of the run, in all."""
     rl = config.rl
 
     def epoch(state, key):
@@ -250,7 +166,9 @@ def improve(config: Any, update: Callable, state: TrainState, frozen, hparams, e
 
     def one(state, batch):
         numbers = hparams
-        if batch.demos is not None:  # both losses are means: each total is divided by the weight of the policy's
+        if (
+            isinstance(batch, Experience) and batch.demos is not None
+        ):  # both losses are means: each total is divided by the weight of the policy's
             weights = [
                 jnp.sum(x.sequences.response & (x.weight > 0)[:, None], dtype=jnp.float32) for x in (batch, batch.demos)
             ]
@@ -263,40 +181,7 @@ def improve(config: Any, update: Callable, state: TrainState, frozen, hparams, e
     return state._replace(step=state.step + 1), jax.tree.map(jnp.sum, metrics)
 
 
-def check_group(config: Any) -> None:
-    """Raises ConfigError unless there are several samples of a prompt to compare."""
-    if config.rollout.n < 2:
-        raise ConfigError(
-            f"config.rollout.n is {config.rollout.n}; {config.algorithm} compares the samples of a prompt: 2 or more"
-        )
-
-
-def whole_scores(config: Any, rollout: Rollout, kl_coef: jax.Array) -> jax.Array:
-    """Scores `[B]`, less the KL penalty of the sequence if the KL is in the reward."""
-    if config.rl.kl_in == "loss":
-        return rollout.scores
-    return rollout.scores - kl_coef * ops.sum_tokens(
-        ops.KL[config.rl.kl](rollout.logps, rollout.ref_logps), rollout.sequences.response
-    )
-
-
 def spread(advantages: jax.Array, scores: jax.Array, rollout: Rollout) -> tuple[jax.Array, jax.Array]:
     """Advantages and returns `[B]` of sequences, as those of each of their tokens `[B, T]`."""
     mask = rollout.sequences.response
     return jnp.where(mask, advantages[:, None], 0.0), jnp.where(mask, scores[:, None], 0.0)
-
-
-def shift(after: jax.Array) -> jax.Array:
-    """Values before each token `[B, T]` from those after it; the first is 0."""
-    return jnp.pad(after[:, :-1], [(0, 0), (1, 0)])
-
-
-def _watch(values: dict[str, float], allowed: float) -> None:
-    """Raises PrefjaxError where the sampler and the trainer do not agree on what was sampled."""
-    gap = values["train/mismatch"]
-    if gap > allowed:
-        raise PrefjaxError(
-            f"the sampler and the trainer disagree: the worst token of a step had log-probability "
-            f"{values['train/mismatch/sampler']:.4f} when it was sampled and {values['train/mismatch/trainer']:.4f} "
-            f"when it was scored, {gap:.4f} nats apart; config.rl.mismatch allows {allowed}"
-        )

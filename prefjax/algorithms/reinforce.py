@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from prefjax import advantages, mesh, models
-from prefjax.algorithms import on_policy
+from prefjax.algorithms import on_policy, rollouts
 from prefjax.metrics import Mean
 from prefjax.types import Algorithm
 
@@ -15,7 +15,7 @@ def make(config: Any, nets: models.Models) -> Algorithm:
     """Trains `nets["policy"]` on samples for `Prompts`, without a critic; the baseline is in `carry["baseline"]`."""
 
     def credit(rollout, kl_coef, hparams, carry):
-        scores, total = on_policy.whole_scores(config, rollout, kl_coef), functools.partial(mesh.total, config)
+        scores, total = rollouts.whole_scores(config, rollout, kl_coef), functools.partial(mesh.total, config)
         knobs = {"decay": hparams["rl.baseline_decay"], "where": rollout.weight > 0, "total": total}
         better, baseline = advantages.running_mean(scores, Mean(*carry["baseline"]), **knobs)
         carry["baseline"] = tuple(baseline)

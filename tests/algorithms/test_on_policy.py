@@ -1,4 +1,4 @@
-"""PPO, GRPO, RLOO and REINFORCE: their steps, on a tiny model of the desk world."""
+"""PPO, and what has advantages without a critic: their steps, on a tiny model of the desk world."""
 
 import functools
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from prefjax import mesh, models, ops, reference
-from prefjax.algorithms import grpo, on_policy, ppo, reinforce, rloo
+from prefjax.algorithms import grpo, nash_md, on_policy, ppo, reinforce, reinforce_plus_plus, remax, rloo
 from prefjax.config import base, hparams
 from prefjax.data import rows
 from prefjax.data.batches import batches
@@ -21,7 +21,8 @@ from prefjax.worlds import desk
 
 TOKENIZER = desk.tokenizer()
 NET = models.llama(vocab=TOKENIZER.vocab_size, width=16, layers=1, heads=2, tied=False)
-MAKE = {"ppo": ppo.make, "grpo": grpo.make, "rloo": rloo.make, "reinforce": reinforce.make}
+MODULES = (ppo, grpo, rloo, reinforce, reinforce_plus_plus, remax, nash_md)
+MAKE = {module.__name__.rpartition(".")[2]: module.make for module in MODULES}
 
 
 @functools.cache
@@ -77,7 +78,7 @@ def close(a, b, tolerance=1e-5):
 
 
 @pytest.mark.parametrize(
-    "name", ["ppo", "grpo", *(pytest.param(n, marks=pytest.mark.slow) for n in MAKE if n[0] == "r")]
+    "name", ["ppo", "grpo", *(pytest.param(n, marks=pytest.mark.slow) for n in MAKE if n not in ("ppo", "grpo"))]
 )
 def test_at_lr_0_the_ratio_stays_1_and_the_kl_0(name):
     policy, frozen = trees()
@@ -100,6 +101,7 @@ def test_at_lr_0_the_ratio_stays_1_and_the_kl_0(name):
         ("ppo", "jit", (2, 2, 2)),
         ("ppo", "pmap", (8, 1, 1)),
         pytest.param("rloo", "jit", (8, 1, 1), marks=pytest.mark.slow),
+        pytest.param("nash_md", "pmap", (8, 1, 1), marks=pytest.mark.slow),
     ],
 )
 def test_eight_devices_are_one(name, parallel, sizes):
@@ -199,16 +201,16 @@ def rollout(stopped=(True, False)):
     logps, ref_logps = jnp.array([[0.0, -1.0, -2.0]] * 2), jnp.array([[0.0, -1.5, -1.0]] * 2)
     values = jnp.array([[0.0, 0.1, 0.2]] * 2)
     weight = jnp.ones(2)
-    return Rollout(
-        sequences, logps, ref_logps, values, jnp.array([5.0, 7.0]), jnp.array([1.0, 2.0]), jnp.array(stopped), weight
-    )
+    after, scores, rivals = jnp.array([5.0, 7.0]), jnp.array([1.0, 2.0]), jnp.array([3.0, 0.5])
+    arrays = sequences, logps, ref_logps, values, after, scores, jnp.array(stopped), weight
+    return Rollout(*arrays, rival=sequences, rival_scores=rivals)
 
 
 def credit(name, monkeypatch, **settings):
     """Advantages and returns that an algorithm assigns to `rollout()`, before they are whitened."""
     c, seen = recipe(name, **settings), {}
     stub = SimpleNamespace(_replace=lambda **parts: None, init=None)
-    monkeypatch.setattr(on_policy, "make", lambda config, nets, credit, critic=None: seen.update(credit=credit) or stub)
+    monkeypatch.setattr(on_policy, "make", lambda config, nets, credit, *_, **__: seen.update(credit=credit) or stub)
     MAKE[name](c, {"policy": NET, "reference": NET})
     return seen["credit"](rollout(), jnp.float32(0.1), hparams(c), {"baseline": (jnp.float32(0), jnp.float32(0))})[:2]
 
@@ -246,8 +248,39 @@ def test_groups_compare_whole_scores(monkeypatch):
     np.testing.assert_allclose(returns[:, 1], scores, rtol=1e-6)
     advantages, _ = credit("grpo", monkeypatch)
     np.testing.assert_allclose(advantages[:, 2], [-1, 1], rtol=1e-5)
+    advantages, _ = credit("grpo", monkeypatch, rl__std=False)
+    np.testing.assert_allclose(advantages[:, 2], [-0.5, 0.5], rtol=1e-5)
     advantages, returns = credit("reinforce", monkeypatch, rl__kl_in="loss", rl__kl="k2")
     np.testing.assert_allclose(advantages[:, 2], [1, 2], rtol=1e-6)  # the first baseline is 0
+
+
+def test_scores_are_compared_with_those_of_others(monkeypatch):
+    scores, nats = np.array([1.0, 2.0]), -1 + 1.5 - 2 + 1
+    advantages, _ = credit("remax", monkeypatch)
+    np.testing.assert_allclose(advantages[:, 1], scores - 0.1 * nats - [3, 0.5], rtol=1e-6)
+    advantages, wins = credit("nash_md", monkeypatch)
+    expected = 1 / (1 + np.exp([3 - 1, 0.5 - 2]))
+    np.testing.assert_allclose(wins[:, 2], expected, rtol=1e-6)
+    np.testing.assert_allclose(advantages[:, 2], expected - 0.5 - 0.1 * nats, rtol=1e-5)
+
+
+def test_reinforce_plus_plus_charges_the_kl_from_each_token_on(monkeypatch):
+    first, last = -0.1 * (-1 + 1.5), -0.1 * (-2 + 1)
+    advantages, _ = credit("reinforce_plus_plus", monkeypatch)
+    np.testing.assert_allclose(advantages[:, 1:], [[first + last + s, last + s] for s in (1, 2)], rtol=1e-5)
+    advantages, _ = credit("reinforce_plus_plus", monkeypatch, rollout__n=2)  # less the mean score of the prompt
+    np.testing.assert_allclose(advantages[:, 1:], [[first + last + s, last + s] for s in (-0.5, 0.5)], rtol=1e-5)
+
+
+def test_a_prompt_whose_samples_have_one_score_is_left_out():
+    """A reward that every sample has alike: no token is learnt from, and nothing moves."""
+    c = recipe("grpo", reward="length(target=6)", rl__drop_equal=True, rl__truncated="keep")
+    (policy, _), states = trees(), []
+    _, told = run(c, steps=1, states=states)  # an untrained model never stops
+    assert told[0]["groups_kept"] == 0 and told[0]["policy/ratio"] == 0
+    close(states[0].params["params"]["layers"], policy["params"]["layers"], 0)
+    _, told = run(recipe("grpo", rl__drop_equal=True, rl__epochs=1), steps=1)
+    assert told[0]["groups_kept"] == 1 and told[0]["policy/ratio"] == pytest.approx(1)
 
 
 @functools.cache
@@ -300,7 +333,9 @@ def test_a_sampler_that_is_not_the_trainer_stops_the_run():
         ("rloo", {"rl__truncated": "bootstrap"}, "needs a critic"),
         ("reinforce", {"rl__truncated": "bootstrap"}, "needs a critic, and reinforce has none"),
         ("grpo", {"rl__critic_warmup": 3}, "critic_warmup is 3, and grpo has no critic"),
-        ("rloo", {"rl__whiten_rewards": True}, "whiten_rewards is True, and rloo has no rewards of tokens"),
+        ("rloo", {"rl__whiten_rewards": True}, "whiten_rewards is True, and rloo has no critic that learns from them"),
+        ("ppo", {"rl__drop_equal": True}, "drop_equal is True and rollout.n is 1; there should be 2 samples"),
+        ("reinforce_plus_plus", {"rl__whiten_advantages": False}, "normalised advantages are all that makes"),
         ("grpo", {"data__pretrain": "x()", "rl__minibatches": 16}, "the 16 samples and the 8 demonstrations of a step"),
     ],
 )

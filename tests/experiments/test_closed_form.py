@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.closed_form import __main__ as command
-from experiments.closed_form import exact, figures, training, transformers
+from experiments.closed_form import exact, figures, online, training, transformers
 from experiments.closed_form.rows import Row, printed, table
 from prefjax.worlds import exact as worlds
 from prefjax.worlds import goodhart
@@ -47,6 +47,7 @@ def test_check_exits_with_one_on_a_miss(rows, slow, flags, code, tmp_path, monke
         monkeypatch.setattr(training, name, lambda *_: None)
     for module, names in {
         training: ("dpo", "azar_rows", "policy_gradient_rows"),
+        online: ("rows",),
         transformers: ("at_rest", "rloo", "grpo", "hacked_rows", "ppo"),
     }.items():
         for name in names:
