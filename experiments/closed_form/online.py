@@ -107,8 +107,8 @@ def demonstrations(world: enumerable.World, probs: np.ndarray, rows: int) -> Cal
 def rows() -> list[Row]:
     """The largest distance over the seeds, with that of the reference."""
     found = []
-    for name, (*_, within) in STUDIES.items():
+    for name, (*_, world, within) in STUDIES.items():
         start, ends = study(name)
-        what = f"{name}: TV to where it should rest, from {start:.2f}"
-        found.append(Row("own samples, transformer", what, 0.0, float(ends.max()), within))
+        what = f"{'8 arms' if world == ARMS else '13 responses'}: TV to where it should rest, from {start:.2f}"
+        found.append(Row(f"{name}, transformer", what, 0.0, float(ends.max()), within))
     return found

@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 
 from prefjax import mesh, models, ops, reference
-from prefjax.algorithms import grpo, nash_md, on_policy, ppo, reinforce, reinforce_plus_plus, remax, rloo
+from prefjax.algorithms import (
+    grpo,
+    nash_md,
+    on_policy,
+    online_dpo,
+    ppo,
+    reinforce,
+    reinforce_plus_plus,
+    remax,
+    rloo,
+    spin,
+)
 from prefjax.config import base, hparams
 from prefjax.data import rows
 from prefjax.data.batches import batches
@@ -22,7 +33,7 @@ from prefjax.worlds import desk
 TOKENIZER = desk.tokenizer()
 NET = models.llama(vocab=TOKENIZER.vocab_size, width=16, layers=1, heads=2, tied=False)
 MODULES = (ppo, grpo, rloo, reinforce, reinforce_plus_plus, remax, nash_md)
-MAKE = {module.__name__.rpartition(".")[2]: module.make for module in MODULES}
+MAKE = {module.__name__.rpartition(".")[2]: module.make for module in (*MODULES, online_dpo, spin)}
 
 
 @functools.cache
@@ -39,7 +50,9 @@ def recipe(name="ppo", **settings):
     c.data.train, c.data.rows = "prefjax.worlds.desk:prompts(split='validation')", "prompts()"
     c.optim.tx, c.optim.lr, c.optim.schedule = "sgd()", 0.1, "constant()"
     c.rollout.max_new, c.rl.epochs = 6, 2
-    c.rollout.n = 2 if name in ("grpo", "rloo") else 1
+    c.rollout.n = 2 if name in ("grpo", "rloo", "online_dpo") else 1
+    if name in ("online_dpo", "spin"):
+        c.loss = "dpo_loss(beta=0.1)"
     for path, value in settings.items():
         part, _, leaf = path.rpartition("__")
         (c[part] if part else c)[leaf] = value
@@ -55,7 +68,8 @@ def run(c, steps=2, separate=False, params=None, frozen=None, states=None):
     nets = {name: net for name in ("policy", *frozen)}
     if separate:
         nets["value"], params = net, params | {"value": frozen["reward"]["params"]}
-    table, _ = rows.prompts(list(desk.prompts("validation")), TOKENIZER, 80)
+    eaten = rows.demos(list(desk.demos(n=32)), TOKENIZER, 80) if c.algorithm == "spin" else None
+    table, _ = eaten or rows.prompts(list(desk.prompts("validation")), TOKENIZER, 80)
     batch_at = batches(table, c.batch_size, 80, seed=0, shards=way.shards)
     if c.data.pretrain:
         demos, _ = rows.demos(list(desk.demos(n=32)), TOKENIZER, 80)
@@ -77,9 +91,7 @@ def close(a, b, tolerance=1e-5):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance), a, b)
 
 
-@pytest.mark.parametrize(
-    "name", ["ppo", "grpo", *(pytest.param(n, marks=pytest.mark.slow) for n in MAKE if n not in ("ppo", "grpo"))]
-)
+@pytest.mark.parametrize("name", ["ppo", "grpo", *(pytest.param(n, marks=pytest.mark.slow) for n in list(MAKE)[2:-2])])
 def test_at_lr_0_the_ratio_stays_1_and_the_kl_0(name):
     policy, frozen = trees()
     state, told = run(recipe(name, optim__lr=0.0), frozen=frozen | {"reference": policy})
@@ -102,6 +114,9 @@ def test_at_lr_0_the_ratio_stays_1_and_the_kl_0(name):
         ("ppo", "pmap", (8, 1, 1)),
         pytest.param("rloo", "jit", (8, 1, 1), marks=pytest.mark.slow),
         pytest.param("nash_md", "pmap", (8, 1, 1), marks=pytest.mark.slow),
+        pytest.param("online_dpo", "pmap", (8, 1, 1), marks=pytest.mark.slow),
+        pytest.param("online_dpo", "jit", (2, 2, 2), marks=pytest.mark.slow),
+        pytest.param("spin", "pmap", (8, 1, 1), marks=pytest.mark.slow),
     ],
 )
 def test_eight_devices_are_one(name, parallel, sizes):
@@ -279,6 +294,10 @@ def test_a_prompt_whose_samples_have_one_score_is_left_out():
     _, told = run(c, steps=1, states=states)  # an untrained model never stops
     assert told[0]["groups_kept"] == 0 and told[0]["policy/ratio"] == 0
     close(states[0].params["params"]["layers"], policy["params"]["layers"], 0)
+
+
+@pytest.mark.slow
+def test_a_prompt_whose_samples_differ_is_kept():
     _, told = run(recipe("grpo", rl__drop_equal=True, rl__epochs=1), steps=1)
     assert told[0]["groups_kept"] == 1 and told[0]["policy/ratio"] == pytest.approx(1)
 
