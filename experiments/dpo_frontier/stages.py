@@ -1,0 +1,175 @@
+"""The stages of the study, each left alone once it is done: what they make lies in the folder of the study."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.dpo_frontier import data, enumerable, gold, recipes
+from experiments.dpo_frontier.recipes import Profile
+from prefjax import checkpoint, sweep
+from prefjax.cli import main as prefjax
+from prefjax.commands import scorer
+from prefjax.data import load
+from prefjax.data.tokenizer import Tokenizer
+from prefjax.errors import Interrupted, PrefjaxError
+from prefjax.sampling.candidates import group, scored
+from prefjax.train import train
+
+
+def stages(p: Profile, folder: Path, limit: float = math.inf) -> dict[str, Callable[[], None]]:
+    """Name -> what does it, in order; a stage that is cut goes on in the next call.
+
+    Args:
+      p: the sizes.
+      folder: of the study.
+      limit: bytes of a device that a program may take: see `sweep.train`.
+    """
+    found = {
+        "gold reward": lambda: _gold(folder),
+        "passages": lambda: _passages(p, folder),
+        "language model": lambda: _train(recipes.language_model(p, folder), folder / "sft"),
+        "pairs": lambda: _pairs(p, folder),
+        "reward model": lambda: _reward(p, folder),
+    }
+    for method in recipes.METHODS:
+        found[method] = lambda method=method: _sweep(p, folder, method, limit)
+    for seed in range(p.seeds):
+        found[f"best of n, seed {seed}"] = lambda seed=seed: _best_of_n(p, folder, seed)
+    return found | {"enumerable world": lambda: _enumerable(p, folder)}
+
+
+def timed(folder: Path, name: str, stage: Callable[[], None]) -> None:
+    """Runs a stage and adds its seconds, also those of a part of it, to seconds.jsonl."""
+    start = time.monotonic()
+    try:
+        stage()
+    finally:
+        row = {"stage": name, "seconds": round(time.monotonic() - start, 1), "device": jax.devices()[0].device_kind}
+        if row["seconds"] >= 0.5:  # not those of finding that it is done
+            with (folder / "seconds.jsonl").open("a") as lines:
+                lines.write(json.dumps(row) + "\n")
+
+
+def seconds(folder: Path) -> dict[str, float]:
+    """What each stage has taken in all."""
+    total: dict[str, float] = {}
+    for line in (folder / "seconds.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        total[row["stage"]] = total.get(row["stage"], 0.0) + row["seconds"]
+    return total
+
+
+def facts(folder: Path) -> dict[str, float]:
+    """What was measured once: of the gold reward, the language model and the reward model, as far as they are there."""
+    found = {}
+    if (folder / "gold.json").exists():
+        found["gold reward: accuracy on the test reviews"] = json.loads((folder / "gold.json").read_text())["accuracy"]
+    for name, metric in (("sft", "loss"), ("reward", "accuracy")):
+        path = folder / name / "metrics.jsonl"
+        lines = map(json.loads, path.read_text().splitlines()) if path.exists() else ()
+        measured = [row[f"eval/held_out/{metric}"] for row in lines if f"eval/held_out/{metric}" in row]
+        if measured:
+            found[
+                {"sft": "language model: held-out nats a token", "reward": "reward model: held-out accuracy"}[name]
+            ] = measured[-1]
+    return found
+
+
+def _gold(folder: Path) -> None:
+    told = folder / "gold.json"
+    if not told.exists():
+        told.write_text(json.dumps({"accuracy": gold.fit(folder / "gold.npz")}))
+
+
+def _passages(p: Profile, folder: Path) -> None:
+    """What is learnt and asked, as JSON lines, and the tokenizer of it."""
+    if (folder / "tokenizer" / "tokenizer_config.json").exists():
+        return
+    learnt = list(data.texts("unsup", p.reviews, p.chars))
+    for name, rows in {
+        "texts_train": learnt,
+        "texts_test": data.texts("test", p.held_out, p.chars),
+        "beginnings_train": data.beginnings("train", p.prompts, p.chars),
+        "beginnings_test": data.beginnings("test", p.held_out, p.chars),
+    }.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data.write_tokenizer(folder / "tokenizer", (row["response"] for row in learnt), p.vocab)
+
+
+def _train(config: Any, workdir: Path) -> None:
+    if not (workdir / "DONE").exists():
+        train(config, workdir)
+
+
+def _pairs(p: Profile, folder: Path) -> None:
+    """Four completions of each beginning, ranked by the gold reward."""
+    out = folder / "pairs.jsonl"
+    if not out.exists():
+        label = f"text(function={recipes.gold(folder)!r}, key='gold')"
+        _prefjax(
+            "pairs",
+            p,
+            folder,
+            f"--source={recipes.prompts(folder)}",
+            f"--label={label}",
+            f"--out={out}",
+            "--n=4",
+            "--ranking",
+        )
+
+
+def _reward(p: Profile, folder: Path) -> None:
+    """Trained on the pairs; its scores of the reference's completions have mean 0 and standard deviation 1."""
+    workdir = folder / "reward"
+    if not (workdir / "DONE").exists():
+        tokenizer = Tokenizer.load(folder / "tokenizer")
+        _, counts = load.load(recipes.pairs(folder), recipes.ROWS, tokenizer, p.max_length)
+        train(recipes.reward(p, folder, counts["rows"]), workdir)
+    if not (workdir / load.MODEL_FOLDER / checkpoint.MOMENTS).exists():
+        _prefjax("normalize", p, folder, f"--reward={workdir}", f"--source={recipes.prompts(folder)}")
+
+
+def _sweep(p: Profile, folder: Path, method: str, limit: float) -> None:
+    sweep.train(recipes.runs(p, folder)[method], folder / method, limit=limit, say=print)
+
+
+def _best_of_n(p: Profile, folder: Path, seed: int) -> None:
+    """Scores, gold rewards and lengths `[P, N]` of completions of the held-out beginnings."""
+    out = folder / f"best_of_{seed}.npz"
+    if out.exists():
+        return
+    records = load.records(recipes.prompts(folder, "test"))
+    tokenizer, read = load.tokenizer(str(folder / "sft")), checkpoint.load
+    model, params = read(str(folder / "sft"))
+    calls = {"score": str(folder / "reward"), "gold": f"text(function={recipes.gold(folder)!r}, key='gold')"}
+    scorers = {name: scorer(call, name, {}, read, tokenizer, records) for name, call in calls.items()}
+    batches = scored(
+        model, params, tokenizer, records, jax.random.key(seed), scorers, n=p.n, max_new=p.max_new, batch_size=256
+    )
+    found = group(batches, p.n)
+    lengths = np.array([[answer.length for answer in c.answers] for c in found], float)
+    scores = {name: np.stack([c.scores[name] for c in found]) for name in scorers}
+    np.savez(out, proxy=scores["score"], gold=scores["gold"], length=lengths)
+
+
+def _enumerable(p: Profile, folder: Path) -> None:
+    out = folder / "enumerable.json"
+    if not out.exists():
+        sizes = {"steps": 2, "pairs": 400, "samples": 256} if p.steps < 10 else {}
+        out.write_text(json.dumps([stand._asdict() for stand in enumerable.stands(**sizes)]))
+
+
+def _prefjax(command: str, p: Profile, folder: Path, *flags: str) -> None:
+    """A command of the library, on completions of the language model."""
+    common = [f"--model={folder / 'sft'}", f"--max_new={p.max_new}", "--batch_size=256"]
+    code = prefjax([command, *common, *flags])
+    if code > 128:
+        raise Interrupted(code - 128)
+    if code:
+        raise PrefjaxError(f"prefjax {command} failed: see above")
