@@ -30,7 +30,7 @@ EXTRAS = {
     "tb": ["tensorboard>=2.20,<3"],
     "tfds": ["importlib-resources>=6", "tensorflow-datasets>=4.9.10,<5"],  # which forgets to ask for the former
     "wandb": ["wandb>=0.31,<0.32"],
-    "sklearn": ["scikit-learn>=1.5"],  # the classifier that configs/ppo_sentiment.py rewards by
+    "sklearn": ["scikit-learn>=1.5"],  # the classifiers of configs/ppo_sentiment.py and experiments/dpo_frontier
     "plots": ["matplotlib>=3.9,<4"],
     "slurm": ["submitit>=1.5,<2"],  # sweeps as jobs of Slurm
     "ray": ["ray>=2.50,<3"],  # and as tasks of Ray

@@ -12,8 +12,6 @@ from prefjax import sweep
 from prefjax.sampling.best_of_n import expected_gold, kl_bound
 
 MEASURED = {"kl": "kl_exact", "gold": "gold", "proxy": "reward", "length": "length"}  # ours -> of a row of samples
-
-
 BEST = "Best of n"
 
 

@@ -53,9 +53,9 @@ PROFILES = {
         seeds=3, ppo_seeds=4, n=64,
     ),
     "cpu": Profile(
-        model="llama(width=128, layers=2, heads=4)", vocab=2048, chars=120, max_new=40, max_length=64,
-        reviews=20_000, sft_steps=1500, sft_batch=64, prompts=2400, held_out=256, reward_epochs=3.0,
-        steps=150, batch=64, eval_every=15, ppo_steps=40, ppo_batch=128, ppo_minibatches=2, ppo_eval_every=4,
+        model="llama(width=96, layers=2, heads=4)", vocab=2048, chars=120, max_new=40, max_length=64,
+        reviews=20_000, sft_steps=900, sft_batch=64, prompts=1600, held_out=256, reward_epochs=2.0,
+        steps=96, batch=64, eval_every=16, ppo_steps=30, ppo_batch=96, ppo_minibatches=2, ppo_eval_every=5,
         betas=(0.1, 1.0), alphas=(0.5,), targets=(3.0, 9.0),
         seeds=2, ppo_seeds=2, n=16,
     ),
@@ -80,8 +80,14 @@ def pairs(folder: Path, part: str = "train") -> str:
     return f"split(source={source!r}, part={part!r})"
 
 
-def gold(folder: Path) -> str:
+def gold_judge(folder: Path) -> str:
+    """For evaluations."""
     return f"{HERE}.gold:judge(path={str(folder / 'gold.npz')!r})"
+
+
+def gold_reward(folder: Path) -> str:
+    """For what takes rewards."""
+    return f"text(function={gold_judge(folder)!r}, key='gold')"
 
 
 def language_model(p: Profile, folder: Path) -> Any:
@@ -158,7 +164,7 @@ def _measured(c: Any, p: Profile, folder: Path) -> Any:
     """With the models it needs, and the evaluation that all runs share: the same prompts, the same noise."""
     c.model = str(folder / "sft")
     c.frozen.reference, c.frozen.reward = c.model, str(folder / "reward")
-    knobs = {"judge": gold(folder), "limit": p.held_out, "max_new": p.max_new, "batch_size": 256}
+    knobs = {"judge": gold_judge(folder), "limit": p.held_out, "max_new": p.max_new, "batch_size": 256}
     c.evals.answers = (
         f"samples(source={prompts(folder, 'test')!r}, {', '.join(f'{k}={v!r}' for k, v in knobs.items())})"
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.dpo_frontier import data, enumerable, gold, recipes
 from experiments.dpo_frontier.recipes import Profile
-from prefjax import checkpoint, sweep
+from prefjax import checkpoint, files, sweep
 from prefjax.cli import main as prefjax
 from prefjax.commands import scorer
 from prefjax.data import load
@@ -70,21 +70,21 @@ def facts(folder: Path) -> dict[str, float]:
     found = {}
     if (folder / "gold.json").exists():
         found["gold reward: accuracy on the test reviews"] = json.loads((folder / "gold.json").read_text())["accuracy"]
-    for name, metric in (("sft", "loss"), ("reward", "accuracy")):
-        path = folder / name / "metrics.jsonl"
-        lines = map(json.loads, path.read_text().splitlines()) if path.exists() else ()
-        measured = [row[f"eval/held_out/{metric}"] for row in lines if f"eval/held_out/{metric}" in row]
-        if measured:
-            found[
-                {"sft": "language model: held-out nats a token", "reward": "reward model: held-out accuracy"}[name]
-            ] = measured[-1]
+    for name, workdir, metric in (
+        ("language model: held-out loss, nats a token", "sft", "loss"),
+        ("reward model: accuracy on held-out pairs", "reward", "accuracy"),
+    ):
+        path, key = folder / workdir / "metrics.jsonl", f"eval/held_out/{metric}"
+        rows = map(json.loads, path.read_text().splitlines()) if path.exists() else ()
+        measured = [row[key] for row in rows if key in row]
+        found |= {name: measured[-1]} if measured else {}
     return found
 
 
 def _gold(folder: Path) -> None:
     told = folder / "gold.json"
     if not told.exists():
-        told.write_text(json.dumps({"accuracy": gold.fit(folder / "gold.npz")}))
+        files.write_json(told, {"accuracy": gold.fit(folder / "gold.npz")})
 
 
 def _passages(p: Profile, folder: Path) -> None:
@@ -111,17 +111,9 @@ def _pairs(p: Profile, folder: Path) -> None:
     """Four completions of each beginning, ranked by the gold reward."""
     out = folder / "pairs.jsonl"
     if not out.exists():
-        label = f"text(function={recipes.gold(folder)!r}, key='gold')"
-        _prefjax(
-            "pairs",
-            p,
-            folder,
-            f"--source={recipes.prompts(folder)}",
-            f"--label={label}",
-            f"--out={out}",
-            "--n=4",
-            "--ranking",
-        )
+        source, label = recipes.prompts(folder), recipes.gold_reward(folder)
+        flags = f"--source={source}", f"--label={label}", f"--out={out}", "--n=4", "--ranking"
+        _prefjax("pairs", p, folder, *flags)
 
 
 def _reward(p: Profile, folder: Path) -> None:
@@ -147,22 +139,23 @@ def _best_of_n(p: Profile, folder: Path, seed: int) -> None:
     records = load.records(recipes.prompts(folder, "test"))
     tokenizer, read = load.tokenizer(str(folder / "sft")), checkpoint.load
     model, params = read(str(folder / "sft"))
-    calls = {"score": str(folder / "reward"), "gold": f"text(function={recipes.gold(folder)!r}, key='gold')"}
+    calls = {"score": str(folder / "reward"), "gold": recipes.gold_reward(folder)}
     scorers = {name: scorer(call, name, {}, read, tokenizer, records) for name, call in calls.items()}
-    batches = scored(
-        model, params, tokenizer, records, jax.random.key(seed), scorers, n=p.n, max_new=p.max_new, batch_size=256
-    )
+    knobs: dict[str, Any] = {"n": p.n, "max_new": p.max_new, "batch_size": 256}
+    batches = scored(model, params, tokenizer, records, jax.random.key(seed), scorers, **knobs)
     found = group(batches, p.n)
     lengths = np.array([[answer.length for answer in c.answers] for c in found], float)
     scores = {name: np.stack([c.scores[name] for c in found]) for name in scorers}
-    np.savez(out, proxy=scores["score"], gold=scores["gold"], length=lengths)
+    with out.with_suffix(".part").open("wb") as part:
+        np.savez(part, proxy=scores["score"], gold=scores["gold"], length=lengths)
+    out.with_suffix(".part").replace(out)
 
 
 def _enumerable(p: Profile, folder: Path) -> None:
     out = folder / "enumerable.json"
     if not out.exists():
         sizes = {"steps": 2, "pairs": 400, "samples": 256} if p.steps < 10 else {}
-        out.write_text(json.dumps([stand._asdict() for stand in enumerable.stands(**sizes)]))
+        files.write_json(out, [stand._asdict() for stand in enumerable.stands(**sizes)])
 
 
 def _prefjax(command: str, p: Profile, folder: Path, *flags: str) -> None:
