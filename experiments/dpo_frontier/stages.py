@@ -89,17 +89,20 @@ def _gold(folder: Path) -> None:
 
 def _passages(p: Profile, folder: Path) -> None:
     """What is learnt and asked, as JSON lines, and the tokenizer of it."""
-    if (folder / "tokenizer" / "tokenizer_config.json").exists():
+    if (folder / "tokenizer").exists():
         return
     learnt = list(data.texts("unsup", p.reviews, p.chars))
+    data.write_tokenizer(folder / "tokenizer.part", (row["response"] for row in learnt), p.vocab)
+    tokenizer, room = Tokenizer.load(folder / "tokenizer.part"), p.max_length - p.max_new
+    fits = lambda row: len(tokenizer.encode_prompt(row["prompt"])) <= room
     for name, rows in {
         "texts_train": learnt,
         "texts_test": data.texts("test", p.held_out, p.chars),
-        "beginnings_train": data.beginnings("train", p.prompts, p.chars),
-        "beginnings_test": data.beginnings("test", p.held_out, p.chars),
+        "beginnings_train": filter(fits, data.beginnings("train", p.prompts, p.chars)),
+        "beginnings_test": filter(fits, data.beginnings("test", p.held_out, p.chars)),
     }.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    data.write_tokenizer(folder / "tokenizer", (row["response"] for row in learnt), p.vocab)
+    (folder / "tokenizer.part").rename(folder / "tokenizer")  # last: it says that all is there
 
 
 def _train(config: Any, workdir: Path) -> None:
