@@ -53,7 +53,7 @@ PROFILES = {
         seeds=3, ppo_seeds=4, n=64,
     ),
     "cpu": Profile(
-        model="llama(width=96, layers=2, heads=4)", vocab=2048, chars=120, max_new=36, max_length=64,
+        model="llama(width=96, layers=2, heads=4)", vocab=2048, chars=120, max_new=32, max_length=64,
         reviews=20_000, sft_steps=900, sft_batch=64, prompts=1600, held_out=256, reward_epochs=2.0,
         steps=96, batch=64, eval_every=16, ppo_steps=30, ppo_batch=96, ppo_minibatches=2, ppo_eval_every=5,
         betas=(0.1, 1.0), alphas=(0.5,), targets=(3.0, 9.0),
@@ -105,10 +105,10 @@ def language_model(p: Profile, folder: Path) -> Any:
 
 def reward(p: Profile, folder: Path, count: int) -> Any:
     """The reward model: the reference with a scalar head, for some epochs over `count` pairs."""
-    c = _on_pairs(p, folder)
-    c.algorithm, c.loss = "reward", "bradley_terry_loss(centering=0.01)"
+    c = _on_pairs(p, folder, "bradley_terry_loss(centering=0.01)", 1e-3)
+    c.algorithm = "reward"
     c.steps = max(round(p.reward_epochs * count / p.batch), 1)
-    c.optim.lr, c.optim.schedule = 1e-3, "cosine(warmup=20)"
+    c.optim.schedule = "cosine(warmup=20)"
     c.evals.held_out = f"held_out(source={pairs(folder, 'held_out')!r}, rows={ROWS!r})"
     c.eval_every, c.checkpoint_every = 0, 50
     return c
@@ -118,12 +118,12 @@ def runs(p: Profile, folder: Path) -> dict[str, list[sweep.Run]]:
     """The runs of each method, a sweep each."""
     seeds = sweep.Axis("seed", tuple(range(p.seeds)))
     ppo_seeds = sweep.Axis("seed", tuple(range(p.ppo_seeds)))
-    of_pairs = lambda loss: _measured(_on_pairs(p, folder, loss=loss), p, folder)
+    of_pairs = lambda loss, lr: _measured(_on_pairs(p, folder, loss, lr), p, folder)
     return {
-        "DPO": sweep.runs(of_pairs("dpo_loss(beta=0.1)"), [sweep.Axis("loss.beta", p.betas), seeds]),
-        "Preferred-FT": sweep.runs(of_pairs("unlikelihood_loss(alpha=0.0)"), [seeds]),
+        "DPO": sweep.runs(of_pairs("dpo_loss(beta=0.1)", 4e-4), [sweep.Axis("loss.beta", p.betas), seeds]),
+        "Preferred-FT": sweep.runs(of_pairs("unlikelihood_loss(alpha=0.0)", 1e-3), [seeds]),
         "Unlikelihood": sweep.runs(
-            of_pairs("unlikelihood_loss(alpha=0.1)"), [sweep.Axis("loss.alpha", p.alphas), seeds]
+            of_pairs("unlikelihood_loss(alpha=0.1)", 1e-3), [sweep.Axis("loss.alpha", p.alphas), seeds]
         ),
         "PPO": sweep.runs(_ppo(p, folder), [sweep.Axis("rl.kl_target", p.targets), ppo_seeds]),
     }
@@ -133,14 +133,14 @@ def _texts(folder: Path, part: str) -> str:
     return f"demos(path={str(folder / f'texts_{part}.jsonl')!r}, text='response')"
 
 
-def _on_pairs(p: Profile, folder: Path, loss: str = "") -> Any:
+def _on_pairs(p: Profile, folder: Path, loss: str, lr: float) -> Any:
     """Six pairs of the four completions of each beginning."""
     c = base()
     c.algorithm, c.loss = "dpo", loss
     c.steps, c.batch_size, c.log_every = p.steps, p.batch, 5
     c.model = str(folder / "sft")
     c.data.train, c.data.rows, c.data.max_length = pairs(folder), ROWS, p.max_length
-    c.optim.lr, c.optim.schedule = 1e-3, "constant(warmup=10)"
+    c.optim.lr, c.optim.schedule = lr, "constant(warmup=10)"
     c.eval_every = c.checkpoint_every = p.eval_every
     return c
 
@@ -154,8 +154,8 @@ def _ppo(p: Profile, folder: Path) -> Any:
     c.rollout.max_new = p.max_new
     c.rl.epochs, c.rl.minibatches, c.rl.kl_coef = 2, p.ppo_minibatches, 0.1
     c.rl.kl_target = 6.0
-    c.rl.kl_horizon = 4.0 * p.ppo_batch  # so that the price of a nat can change by 5 % a step
-    c.optim.lr, c.optim.schedule = 1e-3, "constant(warmup=3)"
+    c.rl.kl_horizon = 2.0 * p.ppo_batch  # so that the price of a nat can change by 10 % a step
+    c.optim.lr, c.optim.schedule = 4e-4, "constant(warmup=3)"
     c.eval_every = c.checkpoint_every = p.ppo_eval_every
     return c
 

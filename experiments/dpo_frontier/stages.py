@@ -72,7 +72,7 @@ def facts(folder: Path) -> dict[str, float]:
         found["gold reward: accuracy on the test reviews"] = json.loads((folder / "gold.json").read_text())["accuracy"]
     for name, workdir, metric in (
         ("language model: held-out loss, nats a token", "sft", "loss"),
-        ("reward model: accuracy on held-out pairs", "reward", "accuracy"),
+        ("reward model: accuracy on held-out pairs", "reward", "rewards/accuracy"),
     ):
         path, key = folder / workdir / "metrics.jsonl", f"eval/held_out/{metric}"
         rows = map(json.loads, path.read_text().splitlines()) if path.exists() else ()

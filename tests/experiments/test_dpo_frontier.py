@@ -10,7 +10,8 @@ import pytest
 from experiments.dpo_frontier import __main__ as command
 from experiments.dpo_frontier import claims, data, enumerable, gold, points, recipes, stages, tables
 from experiments.dpo_frontier.points import Points
-from prefjax.config import validate
+from prefjax import together
+from prefjax.config import base, validate
 from prefjax.data.tokenizer import Tokenizer
 from prefjax.errors import ConfigError
 from prefjax.evals.stats import Interval
@@ -178,10 +179,17 @@ def test_a_stage_that_is_cut_has_its_seconds_told(tmp_path, monkeypatch):
     assert stages.seconds(tmp_path) == {"PPO": 7.0}
 
 
+def one_device():
+    c = base()
+    c.mesh.data = 1
+    return c
+
+
 @pytest.mark.slow
 def test_all_stages(imdb, monkeypatch, capsys):
     """The profile `tiny`, whole and a second time, when nothing is left to do."""
     pytest.importorskip("sklearn")
+    monkeypatch.setattr(recipes, "base", one_device)
     folder = imdb / "study"
     argv = ["--profile=tiny", f"--workdir={folder}"]
     assert command.main(argv) == 0
@@ -191,6 +199,6 @@ def test_all_stages(imdb, monkeypatch, capsys):
     assert {row["method"] for row in rows} == {*recipes.METHODS, points.BEST}
     assert all(row["kl"] == 0 for row in rows if row["step"] == 0 and row["setting"] != 2)
     assert (folder / "fig.png").exists()
-    for name in ("sweep", "train"):
-        monkeypatch.setattr(stages, name, None)
+    for module in (stages, together):
+        monkeypatch.setattr(module, "train", lambda *_, **__: pytest.fail("trained again"))
     assert command.main(argv) == 0
