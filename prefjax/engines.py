@@ -216,9 +216,12 @@ def ray(*, address: str = "", cpus: float = 1, gpus: float = 0, **resources: flo
             remote = cluster.remote(**asked)(away)
             refs |= {remote.remote(task): index for index, task in enumerate(tasks)}
             say(f"{len(refs)} tasks of Ray: {cluster.get_runtime_context().gcs_address}")
-            while refs:
-                for ref in cluster.wait([*refs], timeout=1.0)[0]:
-                    yield refs.pop(ref), _fetched(cluster, ref)
+            with interrupt.deferred() as asked:  # what a handler raises inside of Ray comes out as another exception
+                while refs:
+                    for ref in cluster.wait([*refs], timeout=1.0)[0]:
+                        yield refs.pop(ref), _fetched(cluster, ref)
+                    if number := asked():
+                        raise Interrupted(number, "while its tasks were at work")
         finally:
             for ref in refs:
                 cluster.cancel(ref)
