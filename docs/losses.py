@@ -24,6 +24,7 @@ eats, with the rows that hold it (`c.data.rows`) and the algorithm that brings i
 |---|---|---|
 | rewards of pairs, rewards of rankings | `pairs()`, `rankings()` | `reward`: a score for each candidate |
 | pairs, rankings | `pairs()`, `rankings()` | `dpo`: log-probabilities of both sides, or of all candidates |
+| rewards of judged steps | `steps()` | `reward`: a score after the last token of each step |
 | judged responses | `unpaired()` | `kto`: log-probabilities of single responses, each with a label |
 | mismatched ones | `unpaired()` | `kto`: the same of prompts with the responses to others, which `kto_loss` alone asks for |
 | demonstrations | `demos()` | `sft`; beside the losses above, in a sum, the chosen side of pairs, the good ones of judged responses |
@@ -98,6 +99,8 @@ def _eats(loss: Callable) -> str:
     names = [name for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
     shapes = {"rankings": (4, 3, 5), "pairs": (4, 2, 5), "responses": (4, 5)}
     kind = next(kind for kind, shape in shapes.items() if _fits(loss, names, shape))
+    if {"rewards", "mask"} <= set(names):
+        kind = "judged steps"
     if kind == "responses":
         sampled = loss.__module__.rpartition(".")[2] in ("policy_gradient", "ppo", "ratios")
         kind = "rollouts" if sampled else "judged responses" if "target" in parameters else "demonstrations"

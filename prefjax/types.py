@@ -72,6 +72,15 @@ class Unpaired(NamedTuple):
     ref_logps: jax.Array | None = None  # [B, T], nats
 
 
+class Steps(NamedTuple):
+    """A batch of responses whose steps are judged, each by itself."""
+
+    sequences: Sequences  # [B, T]
+    weight: jax.Array  # [B], 0 on filler rows
+    ends: jax.Array  # [B, T] bool: the last token of each step
+    target: jax.Array  # [B, T] float32, there: 1 good, 0 bad
+
+
 class Prompts(NamedTuple):
     """A batch of prompts to sample from, right-padded."""
 

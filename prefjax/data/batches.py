@@ -7,9 +7,9 @@ import numpy as np
 
 from prefjax.data.rows import Rows
 from prefjax.errors import ConfigError
-from prefjax.types import Demos, Packing, Pairs, Prompts, Rankings, Sequences, Unpaired
+from prefjax.types import Demos, Packing, Pairs, Prompts, Rankings, Sequences, Steps, Unpaired
 
-Batch = Pairs | Rankings | Unpaired | Demos | Prompts
+Batch = Pairs | Rankings | Unpaired | Steps | Demos | Prompts
 
 _WORTH_PACKING = 0.9  # of the tokens of rows with their padding: packing has a price of its own
 
@@ -23,8 +23,8 @@ def batches(
     next, so that no row is dropped.
 
     Args:
-      rows: pairs become `Pairs`, rankings `Rankings`, judged responses `Unpaired`, demonstrations `Demos`, prompts
-        `Prompts`.
+      rows: pairs become `Pairs`, rankings `Rankings`, judged responses `Unpaired`, judged steps `Steps`, demonstrations
+        `Demos`, prompts `Prompts`.
       batch_size: B.
       max_length: the largest T, at least that of the longest row; T is not larger than the rows need.
       seed: of the order.
@@ -94,7 +94,7 @@ def _collate(rows: Rows, indices: np.ndarray, plan: _Plan) -> Batch:
     indices = _filled(indices, len(real))
     weight: Any = real.astype(np.float32)
     sequences = _sequences(rows, indices, plan)
-    ref_logps = None if rows.ref_logps is None else _ref_logps(rows, indices, sequences.response)
+    ref_logps = None if rows.ref_logps is None else _of_responses(rows, rows.ref_logps, indices, sequences.response)
     if rows.ranks is not None:
         ranks: Any = rows.ranks[indices]
         return Rankings(sequences, weight, ranks, ref_logps)
@@ -110,6 +110,9 @@ def _collate(rows: Rows, indices: np.ndarray, plan: _Plan) -> Batch:
     if rows.responses == 1 and rows.target is not None:
         mismatched = _sequences(rows, indices, plan._replace(length=plan.crossed), others)
         return Unpaired(sequences, mismatched, weight, rows.target[indices], ref_logps)
+    if rows.steps is not None:
+        labels = _of_responses(rows, rows.steps, indices, sequences.response, -1)
+        return Steps(sequences, weight, labels >= 0, labels)
     if rows.responses == 1:
         return Demos(sequences, weight)
     ids: Any = np.where(real, rows.records[indices], -1).astype(np.int32)
@@ -146,10 +149,9 @@ def _sequences(rows: Rows, indices: np.ndarray, plan: _Plan, others: np.ndarray 
     return Sequences(*arrays, _packing(parts, plan))
 
 
-def _ref_logps(rows: Rows, indices: np.ndarray, response: Any) -> Any:
-    """`[B, N, T]`, 0 outside the response."""
-    column: Any = rows.ref_logps
-    found = np.zeros(response.shape, np.float32)
+def _of_responses(rows: Rows, column: np.ndarray, indices: np.ndarray, response: Any, outside: float = 0.0) -> Any:
+    """A column of all tokens, float32 `[B, N, T]` or `[B, T]`, `outside` where there is no response."""
+    found = np.full(response.shape, outside, np.float32)
     found[response] = np.concatenate([column[rows.offsets[row, 1] : rows.offsets[row, -1]] for row in indices])
     return found
 

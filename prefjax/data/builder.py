@@ -33,6 +33,7 @@ class Rows(NamedTuple):
     margin: np.ndarray | None = None  # [rows] float32, in units of reward; None where it is always 0
     grade: np.ndarray | None = None  # [rows] float32, -3..3, positive where candidate 0 is better; where asked for
     ranks: np.ndarray | None = None  # [rows, K] int32, of rankings: 0 best, -1 where a row has no such response
+    steps: np.ndarray | None = None  # [all tokens] int8: 1 or 0 at the last token of a good or bad step, -1 elsewhere
     prompts: Any = None  # [rows] uint64, what `prompt_key` makes of the prompt
     ref_logps: np.ndarray | None = None  # [all tokens] float32, nats, of the reference; 0 at the tokens of prompts
 
@@ -66,7 +67,7 @@ class Builder(ExitStack):
             "grade": "f",
             "prompts": "Q",
         }
-        codes |= {"sizes": "i", "ranks": "i"}
+        codes |= {"sizes": "i", "ranks": "i", "steps": "b"}
         self.columns = {name: self.enter_context(closing(Column(code))) for name, code in codes.items()}
         self.written = 0  # tokens
 
@@ -82,8 +83,12 @@ class Builder(ExitStack):
         *responses: list[int],
         label: tuple[float, float, int | None] = (1.0, 0.0, None),
         ranks: tuple[int, ...] = (),
+        steps: list[int] | None = None,
     ) -> bool:
-        """Keeps a row, with its label (target, margin, grade) or its ranks, if it fits, and counts it if not."""
+        """Keeps a row, with its label (target, margin, grade), its ranks or the labels of its response's tokens.
+
+        One that does not fit is counted instead.
+        """
         if len(prompt) + bool(responses) > self.max_length:
             self.count(PROMPT_FILLS)
             return False
@@ -101,6 +106,7 @@ class Builder(ExitStack):
             self.columns[name].extend(() if value is None else (value,))
         self.columns["offsets"].extend(offsets)
         self.columns["ranks"].extend(ranks)
+        self.columns["steps"].extend([] if steps is None else [*[-1] * len(prompt), *steps])
         self.count("rows")
         return True
 
@@ -121,6 +127,8 @@ class Builder(ExitStack):
             places = _counted(firsts, most)
             lacked = places >= (firsts + sizes)[:, None]
             arrays["ranks"] = np.where(lacked, -1, ranks[np.minimum(places, len(ranks) - 1)]).astype(np.int32)
+        if not len(arrays["steps"]):
+            del arrays["steps"]
         for name, absent in (("target", 1), ("margin", 0)):
             if (arrays[name] == absent).all() and not (judged and name == "target"):
                 del arrays[name]

@@ -61,6 +61,13 @@ def unpaired(
     return _load(path, field_map(**fields), "unpaired", bad_rows, limit)
 
 
+def steps(
+    path: str, *, bad_rows: int = 0, limit: int | None = None, **fields: str | tuple[str, ...]
+) -> Iterator[Record]:
+    """Responses as lists of `steps`, each with its label in `labels`: `steps="completions"` for TRL's."""
+    return _load(path, field_map(**fields), "steps", bad_rows, limit)
+
+
 def hh(path: str, *, bad_rows: int = 0, limit: int | None = None) -> Iterator[Record]:
     r"""Pairs of transcripts "\n\nHuman: ...\n\nAssistant: ..." that differ in the last answer alone (HH)."""
     return _load(path, hh_row, "pairs", bad_rows, limit)

@@ -2,8 +2,9 @@
 
 A record is a plain dict. Pairs hold `prompt`, `chosen` and `rejected`, or `prompt` and `ranking` (texts, best first,
 equal ranks as nested lists); demonstrations hold `prompt` and `response`, which may be called `completion`; single
-judged responses a `label` beside them, true where they are good; texts `response` alone; prompts `prompt` alone. A
-prompt is a text or a list of `{"role", "content"}` messages; an answer is a text. What a record may hold
+judged responses a `label` beside them, true where they are good; judged steps `prompt`, `steps` and `labels`; texts
+`response` alone; prompts `prompt` alone. A prompt is a text or a list of `{"role", "content"}` messages; an answer is a
+text. What a record may hold
 besides is in `OPTIONAL`.
 """
 
@@ -29,6 +30,7 @@ NEEDED = {
     "pairs": ("prompt", "chosen", "rejected"),
     "demos": ("prompt", "response"),
     "unpaired": ("prompt", "response", "label"),
+    "steps": ("prompt", "steps", "labels"),
     "texts": ("response",),
     "prompts": ("prompt",),
 }
@@ -44,7 +46,7 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
     "facts": (str, int, float, list, dict),
     "meta": (dict,),
 }
-FIELDS = ("prompt", "chosen", "rejected", "ranking", "response", "label", *OPTIONAL)
+FIELDS = ("prompt", "chosen", "rejected", "ranking", "response", "label", "steps", "labels", *OPTIONAL)
 
 
 class Row(NamedTuple):
@@ -112,7 +114,7 @@ def scan(path: str | os.PathLike, convert: Convert, want: str = "pairs", tokeniz
     Args:
       path: what `prefjax.data.files` reads: JSON lines, Parquet, a saved data set, or several files by wildcards.
       convert: from the file's rows to records: `field_map()`, or a converter of `prefjax.data.readers`.
-      want: what a record must hold: "pairs", "demos", "unpaired", "texts" or "prompts".
+      want: what a record must hold: "pairs", "demos", "unpaired", "steps", "texts" or "prompts".
       tokenizer: if given, warns of texts that spell its special tokens.
 
     Yields:
@@ -168,7 +170,7 @@ def canonical(record: Record, want: str = "pairs", repeats: bool = False) -> tup
     """
     ranked = want == "pairs" and record.get("ranking") is not None
     needed = ("prompt",) if ranked else NEEDED[want]
-    answers = [field for field in needed if field not in ("prompt", "label")]
+    answers = [field for field in needed if field not in ("prompt", "label", "steps", "labels")]
     out: Record = {}
     if "prompt" in needed:
         out["prompt"] = _prompt(record if "prompt" in record else _shared_prompt(record, answers))
@@ -178,6 +180,8 @@ def canonical(record: Record, want: str = "pairs", repeats: bool = False) -> tup
         stripped |= out[field] != record[field] and len(record[field]) > 1
     if "label" in needed:
         out["label"] = require(record, "label", bool)
+    if "steps" in needed:
+        out |= _steps(record)
     if ranked:
         out["ranking"] = _ranking(record["ranking"])
     if want == "pairs" and not ranked and out["chosen"] == out["rejected"]:
@@ -272,6 +276,17 @@ def _ranking(value: Any) -> list[str | list[str]]:
     if len(set(texts)) < len(texts):
         raise Refused("ranking", "an answer is ranked twice")
     return value
+
+
+def _steps(record: Record) -> Record:
+    steps, labels = (require(record, field, list) for field in ("steps", "labels"))
+    if not steps:
+        raise Refused("steps", "no steps")
+    for text in steps:
+        _text("steps", text, "step")
+    if len(labels) != len(steps) or not all(isinstance(label, bool) for label in labels):
+        raise Refused("labels", "labels do not fit", f"expected true or false for each of the {len(steps)} steps")
+    return {"steps": steps, "labels": labels}
 
 
 def _optional(record: Record) -> Record:

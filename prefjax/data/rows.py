@@ -8,12 +8,13 @@ from prefjax.data.records import NEEDED, Record, lead, ranks
 from prefjax.data.tokenizer import Encoded, Prompt, Tokenizer
 from prefjax.errors import ConfigError, DataError
 
-__all__ = ["PROMPT_FILLS", "TOO_LONG", "Counts", "Rows", "demos", "pairs", "prompts", "rankings", "unpaired"]
+__all__ = ["PROMPT_FILLS", "TOO_LONG", "Counts", "Rows", "demos", "pairs", "prompts", "rankings", "steps", "unpaired"]
 
 TWINS = "dropped: equal tokens"
 FEW = "dropped: fewer than two ranks left"
 ABSENT = "left out of a ranking: longer than max_length"
 AGAIN = "left out of a ranking: equal tokens"
+SHARED = "dropped: steps end in one token"
 BETWEEN = "left out: neither good nor bad"
 APART = "response tokenised apart from its prompt"
 
@@ -123,6 +124,43 @@ def unpaired(records: Iterable[Record], tokenizer: Tokenizer, max_length: int) -
                     rows.count(APART, one.apart)
                     rows.count("good responses" if is_good else "bad responses")
         return rows.build(judged=True)
+
+
+def steps(
+    records: Iterable[Record], tokenizer: Tokenizer, max_length: int, *, separator: str = "\n"
+) -> tuple[Rows, Counts]:
+    """Responses of judged steps as rows: `steps` joined by `separator`, with a label at the last token of each.
+
+    A step ends at the last token that the response up to there shares with the whole, the last step at the stop token,
+    where a reward model reads the response. Rows in which two steps end in one token are dropped and counted.
+
+    Raises:
+      DataError: a record lacks a field, or no usable rows.
+    """
+    with Builder(max_length) as rows:
+        for index, record in enumerate(records):
+            _require(record, index, "steps", *NEEDED["steps"])
+            texts = [separator.join(record["steps"][: k + 1]) for k in range(len(record["steps"]))]
+            *parts, whole = (_encode(tokenizer, index, record["prompt"], text) for text in texts)
+            ends = [max(_shared(part.response[:-1], whole.response), 1) - 1 for part in parts]
+            ends.append(len(whole.response) - 1)
+            if len(set(ends)) < len(ends):
+                rows.count(SHARED)
+                continue
+            labels = [-1] * len(whole.response)
+            for end, label in zip(ends, record["labels"], strict=True):
+                labels[end] = int(label)
+            if rows.add(index, record, whole.prompt, whole.response, steps=labels):
+                rows.count(APART, whole.apart)
+                rows.count("steps", len(ends))
+        return rows.build()
+
+
+def _shared(first: list[int], second: list[int]) -> int:
+    """How many tokens two rows begin with alike."""
+    return next(
+        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
 
 
 def demos(records: Iterable[Record], tokenizer: Tokenizer, max_length: int) -> tuple[Rows, Counts]:

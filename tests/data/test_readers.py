@@ -78,6 +78,27 @@ def test_single_responses_have_a_label_and_may_be_called_completions(write):
     ]
 
 
+def test_steps_have_a_label_each(write):
+    row = {"prompt": "p?", "completions": ["a", "b"], "labels": [True, False]}
+    assert list(readers.steps(write(row), steps="completions")) == [
+        {"prompt": "p?", "steps": ["a", "b"], "labels": [True, False]}
+    ]
+    bad = [
+        row | {"labels": [True]},
+        row | {"labels": [1, 0]},
+        row | {"completions": ["a", ""]},
+        row | {"completions": []},
+    ]
+    with pytest.raises(DataError) as caught:
+        list(readers.steps(write(*bad), steps="completions"))
+    assert [line.partition("rows.jsonl")[2] for line in str(caught.value).splitlines()[1:]] == [
+        ":1: labels: labels do not fit: expected true or false for each of the 2 steps",
+        ":2: labels: labels do not fit: expected true or false for each of the 2 steps",
+        ":3: completions: empty or blank step",
+        ":4: completions: no steps",
+    ]
+
+
 def test_demonstrations_texts_and_prompts(write):
     path = write({"question": "q?", "answer": "a"})
     assert list(readers.demos(path, prompt="question", response="answer")) == [{"prompt": "q?", "response": "a"}]

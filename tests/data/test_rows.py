@@ -70,6 +70,17 @@ def test_judged_responses_keep_their_target_where_all_are_good_and_say_what_they
         rows.unpaired([{"prompt": "a"}], TOK, 8)
 
 
+def test_steps_are_labelled_at_their_last_tokens_the_last_one_at_the_stop_token():
+    records = [{"prompt": "ab", "steps": ["c", "de", "f"], "labels": [True, False, True]}]
+    built, counts = rows.steps(records, TOK, 12)
+    assert counts == {"rows": 1, "steps": 3}
+    assert TOK.decode(built.part(0, 1), special=True) == "c\nde\nf</s>"
+    assert built.steps.tolist() == [-1, -1, 1, -1, -1, 0, -1, -1, 1]
+    assert rows.steps([records[0] | {"steps": ["c" * 9, "d", "e"]}, records[0]], TOK, 12)[1][rows.TOO_LONG] == 1
+    with pytest.raises(DataError, match=r"steps\(\): record 0 has no 'labels'"):
+        rows.steps([{"prompt": "a", "steps": ["b"]}], TOK, 8)
+
+
 def test_over_long_rows_are_dropped_never_cut_and_counted():
     records = [pair("a" * 8, "b", "c"), pair("a" * 7, "b", "c"), pair("a", "b" * 8, "c"), pair("a", "b", "c" * 6)]
     built, counts = rows.pairs(records, TOK, 8)
