@@ -13,7 +13,7 @@ from prefjax.sampling import generate
 from prefjax.worlds import enumerable, exact
 
 VOCAB, LENGTH = 8, 3
-BETAS = (0.1, 0.3, 1.0, 3.0)
+BETAS = (0.3, 0.6, 1.0, 3.0)  # below, a policy writes one response alone, whose reward has no standard error
 
 
 class Stand(NamedTuple):
