@@ -3,7 +3,10 @@
     prefjax train --config=configs/grpo.py[:variant[,seed]] --workdir=runs/grpo --config.model=runs/sft \
         --config.frozen.reward=runs/reward
 
-The argument is a variant below and the seed of the run. Two minutes on two CPU cores.
+The argument is a variant below and the seed of the run. Of the answers with seed 0, gold utility is 0.7 before; after,
+with the KL to the reference in nats: grpo 1.1 (2.6), dr_grpo 1.8 (1.8), gspo 1.4 (1.4), cispo 1.6 (2.1), rloo 1.6
+(0.9), remax 1.8 (0.8), reinforce_pp 2.0 (1.4). dapo, which has no KL, wins the reward model's score and nothing else:
+-1.0 (24).
 
     grpo            Shao et al. 2024: divided by the standard deviation, the mean of a response, k3 in the loss
     dr_grpo         Liu et al. 2025: not divided, and the sum of a response over `rollout.max_new`
@@ -38,8 +41,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "rl.kl_coef": 0.0,
         "rl.truncated": "keep",  # what is cut has had its price
     },
-    "gspo": {"loss": "gspo_loss(epsilon=3e-4, epsilon_high=4e-4)", "rl.kl": "k3", "rl.kl_in": "loss"},
-    "cispo": {"loss": "cispo_loss(epsilon_high=4.0)", "rl.kl_coef": 0.0},
+    "gspo": {"loss": "gspo_loss(epsilon=3e-4, epsilon_high=4e-4)"},
+    "cispo": {"loss": "cispo_loss(epsilon_high=4.0)"},
     "rloo": {"algorithm": "rloo", "loss": SUMS, "rl.epochs": 1},
     "remax": {"algorithm": "remax", "loss": SUMS, "rl.epochs": 1, "rollout.n": 1, "batch_size": 64},
     "reinforce_pp": {

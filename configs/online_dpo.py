@@ -3,7 +3,8 @@
     prefjax train --config=configs/online_dpo.py[:variant[,seed]] --workdir=runs/online_dpo --config.model=runs/sft \
         --config.frozen.reward=runs/reward
 
-The argument is a variant below and the seed of the run. Two minutes on two CPU cores.
+The argument is a variant below and the seed of the run. Of the answers with seed 0, gold utility is 0.7 before; after,
+with the KL to the reference in nats: online_dpo 1.9 (0.7), xpo 0.9 (0.8).
 
     online_dpo      Guo et al. 2024: the better of two samples is chosen
     best_of_4       the best of four against the worst

@@ -76,7 +76,7 @@ def base() -> ConfigDict:
     c.rl.value_coef = 0.1  # of the value loss
     c.rl.entropy_coef = 0.0  # of the entropy bonus
     c.rl.pretrain_coef = 0.0  # of the loss on `data.pretrain` (PPO-ptx: Ouyang et al. 2022, equation 2)
-    c.rl.critic_warmup = 0  # steps in which the critic learns alone
+    c.rl.critic_warmup = 0  # steps in which the critic learns alone; on the policy's trunk it moves the trunk
     c.rl.whiten_advantages = True  # of all algorithms with advantages; the papers of GRPO, RLOO, ReMax, Nash-MD: False
     c.rl.whiten_rewards = False  # their mean is kept
     c.rl.score_clip = 0.0  # largest absolute score; 0: none

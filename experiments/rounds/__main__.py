@@ -5,7 +5,7 @@
 A round samples from the newest policy, lets the reward choose, and trains from there. `dpo` trains on pairs, the best
 against the worst of n, with the policy of the round before as reference (Yuan et al. 2024,
 https://arxiv.org/abs/2401.10020); `expert` by SFT on the best of n (Dong et al. 2023, https://arxiv.org/abs/2304.06767).
-The same command resumes.
+The same command resumes. Without files between the rounds: `configs/online_dpo.py:moving` and `configs/raft.py`.
 
 With one seed on the desk world, a reward model of raters who overvalue caveats and length, and n = 8, gold utility on
 validation prompts goes 0.52, 1.20, 0.49 in two rounds of DPO and 0.52, 1.66, 0.82 in two of expert iteration, while the

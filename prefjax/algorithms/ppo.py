@@ -18,7 +18,7 @@ def make(config: Any, nets: models.Models) -> Algorithm:
     """Trains `nets["policy"]` on samples for `Prompts`.
 
     The critic is the model `config.trained.value`, which is usually started from the reward model; without one it is a
-    scalar head on the policy's own trunk.
+    scalar head on the policy's own trunk, which the value loss moves too, from the first step of `rl.critic_warmup` on.
     """
     rl, separate = config.rl, "value" in nets
     net = nets["value"] if separate else nets["policy"]

@@ -9,9 +9,10 @@ from experiments.closed_form import online
 from experiments.closed_form.transformers import recipe, world_settings
 from prefjax import models, ops
 from prefjax.algorithms import online_dpo, own_data, raft, spin, xpo
-from prefjax.config import hparams
+from prefjax.config import base, hparams
 from prefjax.errors import ConfigError, PrefjaxError
 from prefjax.sampling import generate
+from prefjax.train import train
 from prefjax.types import Demos, Rollout, Sequences
 from prefjax.worlds import enumerable
 
@@ -112,7 +113,12 @@ def test_an_update_of_online_dpo_is_that_by_hand():
     c, key, batch = config("online_dpo", rollout__temperature=0.7), jax.random.key(4), enumerable.prompts(WORLD, 4)
     params = jax.tree.map(lambda x: x + 0.1 * jnp.cos(jnp.arange(x.size).reshape(x.shape)), START)
     algorithm = make(c)
-    state, told = jax.jit(algorithm.step)(algorithm.init(key, params), {"reference": START}, hparams(c), batch, key)
+    step, numbers = jax.jit(algorithm.step), hparams(c)
+    state, told = step(algorithm.init(key, params), {"reference": START}, numbers, batch, key)
+    changed = {path: number + 0.1 for path, number in numbers.items()}
+    step(algorithm.init(key, params), {"reference": START}, changed, batch, key)
+    assert step._cache_size() == 1  # all numbers are traced
+    assert {"loss.beta", "rollout.temperature", "rl.penalty"} <= numbers.keys()
     knobs = {"max_new": 2, "stop": enumerable.STOP, "temperature": 0.7, "n": 3}
     rows, _ = generate(NET, params, batch.tokens, batch.valid, jax.random.split(key)[0], **knobs)
     scores = np.asarray(enumerable.score(WORLD, rows), np.float64).reshape(4, 3)
@@ -172,6 +178,35 @@ def test_another_batch_is_refused(name):
     batch = enumerable.pairs(WORLD, np.full((2, 13), 1 / 13), 4, seed=0)
     with pytest.raises(ConfigError, match="eats .* got Pairs: config.data.rows should be"):
         algorithm.step(algorithm.init(jax.random.key(0), START), {}, hparams(c), batch, jax.random.key(1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["online_dpo", "spin"])
+def test_a_run_that_goes_on_is_the_run_that_was_never_stopped(name, tmp_path):
+    """Against a reference that moves, so that it has to be in the state too."""
+    world = "prefjax.worlds.desk"
+    c = base()
+    c.algorithm, c.loss, c.reference = name, "dpo_loss(beta=0.1)", "sync(alpha=0.5)"
+    c.model, c.tokenizer = "llama(width=16, layers=1, heads=2)", f"{world}:tokenizer()"
+    c.data.train, c.data.rows, c.data.max_length = f"{world}:demos(n=16)", "demos()", 128
+    if name == "online_dpo":
+        c.data.rows, c.reward, c.rollout.n = "prompts()", "length(target=4)", 2
+    c.steps, c.batch_size, c.mesh.data, c.rollout.max_new, c.rl.epochs = 1, 4, 1, 8, 1
+    start = train(sft(c, steps=1), tmp_path / "sft") and str(tmp_path / "sft")
+    c.model, c.tokenizer, c.frozen.reference = start, "", start
+    train(c, tmp_path / "stopped")
+    c.steps = 2
+    gone_on, whole = train(c, tmp_path / "stopped"), train(c, tmp_path / "whole")
+    jax.tree.map(np.testing.assert_array_equal, gone_on, whole)
+    assert "reference" in whole.carry
+
+
+def sft(c, steps):
+    """A config for the model that a run starts from."""
+    c = c.copy_and_resolve_references()
+    c.algorithm, c.loss, c.reference, c.reward = "sft", "sft_loss()", "frozen", ""
+    c.data.rows, c.steps = "demos()", steps
+    return c
 
 
 @pytest.mark.parametrize(
