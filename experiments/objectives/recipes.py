@@ -69,7 +69,6 @@ def _group(name: str, variant: str, kl_coef: float = 0.2) -> Objective:
 
 
 _MARGIN, _EACH, _OTHER = "pairs: their margin", "pairs: each reward by itself", "pairs: another reward or weight"
-_IMITATES = {"optim.lr": 1e-3}  # what mostly imitates moves less at a rate
 _DEMOS = {"algorithm": "sft", "data.rows": "demos()", "data.train": f"{WORLD}:demos(split='train', n=2000, seed=1)"}
 OBJECTIVES = (
     _pairs(_MARGIN, "DPO", "dpo_loss(beta=0.1)", values=(0.1, 0.5, 2.0)),
@@ -98,8 +97,8 @@ OBJECTIVES = (
     _pairs(_OTHER, "TR-DPO", "dpo_loss(beta=0.1)", reference="sync(alpha=0.6, steps=32)"),
     _alone("SimPO", "simpo_loss(beta=2.0, gamma=1.0)", "loss.beta", (2.0, 10.0)),
     _alone("CPO", "cpo_loss(beta=0.1)", "loss.beta", (0.1, 0.5)),
-    _alone("ORPO", "orpo_loss(lam=0.1)", "loss.lam", (0.1, 1.0), **_IMITATES),
-    _alone("unlikelihood", "unlikelihood_loss(alpha=0.1)", "loss.alpha", (0.1, 0.5), **_IMITATES),
+    _alone("ORPO", "orpo_loss(lam=0.1)", "loss.lam", (0.1, 1.0), **{"optim.lr": 1e-3}),
+    _alone("unlikelihood", "unlikelihood_loss(alpha=0.1)", "loss.alpha", (0.1, 0.5)),
     _alone("SFT on the chosen", "sft_loss()", "optim.lr", (1e-3, 2e-3)),
     _alone("SFT on more demonstrations", "sft_loss()", "optim.lr", (1e-3, 2e-3), **_DEMOS),
     _rankings("DPO, Plackett-Luce", "plackett_luce_dpo_loss(beta=0.1)"),
@@ -176,9 +175,9 @@ def _read(c: Any, family: str, study: Study) -> None:
 
 
 def _sample(c: Any, study: Study) -> None:
-    """As many samples a step of all, and twice the rate where they are passed over but once."""
+    """As many samples a step of all, at the rate of their recipes."""
     c.steps, c.eval_every, c.batch_size = study.online_steps, study.online_eval_every, study.online_batch // c.rollout.n
     c.rollout.max_new = study.max_new
-    c.optim.lr, c.optim.schedule = 8e-4 if c.rl.epochs == 1 else 4e-4, "constant(warmup=3)"
+    c.optim.schedule = "constant(warmup=3)"
     if c.reference != "frozen":
         c.reference = f"sync(alpha=1.0, steps={study.online_steps // 2})"
