@@ -63,8 +63,8 @@ def _foot(rows: Sequence[Row], kl: float) -> str:
     words = [
         f"Each objective at the point of its settings and steps that is nearest to {kl:g} nats from the SFT model.",
         f"Those within {FAR:g} nats of it are compared with {AGAINST}, paired by prompt; * where p < 0.05 after the",
-        "adjustment of Holm for all of them. Look at the settings too: a point early on at a small beta is worth less than",
-        "one late at a larger beta, DPO's own as well. Seconds are of one core, compiling and evaluating included.",
+        "adjustment of Holm for all of them. Look at the settings too: a point early on at a small beta is worth less",
+        "than one late at a larger beta, DPO's own as well. Seconds are of one core, with compiling and evaluating.",
     ]
     failed = [f"{row['objective']} ({row['failed']})" for row in rows if row["failed"]]
     if failed:
