@@ -59,8 +59,8 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        words = [f"--config.steps={options.steps}", f"--config.batch_size={PAIRS[options.work]}"]
-        words += ["--config.log_every=20", "--config.evals={}", *WORKS[options.work](base)]
+        words = [*WORKS[options.work](base), f"--config.steps={options.steps}", "--config.log_every=20"]
+        words += ["--config.evals={}", f"--config.batch_size={PAIRS[options.work]}"]
         ways = {way: functools.partial(WAYS[way], base / way.replace(" ", "_"), words, axes) for way in options.ways}
         if options.trl_python:
             ways["processes of TRL"] = lambda: max(trl(options) for _ in range(options.runs))
