@@ -165,12 +165,19 @@ class Program:
         self.frozen = _put(runs[0].frozen, self.whole)
         self.hparams = self.stacked([run.hparams for run in runs])
         self.keys = self.stacked([jax.random.key_data(jax.random.key(run.config.seed)) for run in runs])
-        step = jax.vmap(one_step(runs[0].algorithm.step), (0, None, 0, 0 if len(self.seeds) > 1 else None, 0))
+        one = one_step(runs[0].algorithm.step)
+        axes = (0, 0, None, 0, 0 if len(self.seeds) > 1 else None, 0)
 
-        def stepped(active, states, frozen, hparams, batch, keys):
-            new, metrics = step(states, frozen, hparams, batch, jax.random.wrap_key_data(keys))
-            keep = lambda x, y: jnp.where(active.reshape(-1, *[1] * (x.ndim - 1)), x, y)
-            new = jax.lax.with_sharding_constraint(jax.tree.map(keep, new, states), self.each)
+        def moved(active, state, frozen, hparams, batch, key):
+            new, metrics = one(state, frozen, hparams, batch, jax.random.wrap_key_data(key))
+            return jax.tree.map(lambda x, y: jnp.where(active, x, y), new, state), metrics
+
+        own = (jax.vmap if devices[0].platform != "cpu" else in_turn)(moved, axes)
+        specs = tuple(PartitionSpec() if axis is None else PartitionSpec("runs") for axis in axes)
+        dealt = jax.shard_map(own, mesh=over, in_specs=specs, out_specs=PartitionSpec("runs"), check_vma=False)
+
+        def stepped(*arguments):
+            new, metrics = dealt(*arguments)
             return new, jax.lax.with_sharding_constraint(metrics, self.whole)
 
         self._step = jax.jit(stepped, donate_argnums=1)
@@ -217,6 +224,20 @@ class Program:
         many = lambda x: jax.ShapeDtypeStruct((self.lanes, *x.shape), x.dtype, sharding=self.each)
         active = jax.ShapeDtypeStruct((self.lanes,), np.bool_)
         return active, jax.tree.map(many, state), self.frozen, self.hparams, batch, self.keys
+
+
+def in_turn(function: Callable, axes: Sequence[int | None]) -> Callable:
+    """As `jax.vmap` over leading axes, one element after another: one run keeps the cores of a CPU busy, and vmap of
+    its products is slower than a loop over them and holds the temporaries of all runs at once."""
+
+    def mapped(*arguments):
+        def one(turns):
+            rest = iter(turns)
+            return function(*(x if axis is None else next(rest) for x, axis in zip(arguments, axes, strict=True)))
+
+        return jax.lax.map(one, [x for x, axis in zip(arguments, axes, strict=True) if axis == 0])
+
+    return mapped
 
 
 def _put(tree: Any, sharding: NamedSharding) -> Any:

@@ -171,8 +171,10 @@ def test_a_program_that_fails_ends_no_other(tmp_path):
     assert [sweep.over(run, tmp_path) for run in found] == ["", "", "done", "done"]
 
 
-@pytest.mark.parametrize("algorithm", ["sft", "dpo"])
-def test_other_algorithms(algorithm, tmp_path):
+@pytest.mark.parametrize(("algorithm", "accelerator"), [("sft", False), ("dpo", False), ("dpo", True)])
+def test_other_algorithms(algorithm, accelerator, tmp_path, monkeypatch):
+    if accelerator:
+        monkeypatch.setattr(together, "in_turn", jax.vmap)
     c = config()
     c.algorithm, c.loss, c.evals = algorithm, f"{algorithm}_loss()", {}
     if algorithm == "sft":
