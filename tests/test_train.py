@@ -258,6 +258,7 @@ def test_every_number_reaches_the_step_under_its_path():
         "optim.ema": 0.0,
         "optim.tx.b1": 0.5,
         "optim.schedule.final": 0.1,
+        "rollout.temperature": 1.0,
     }
 
 
