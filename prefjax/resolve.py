@@ -114,9 +114,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _find(name: str, homes: tuple[str, ...], text: str) -> Callable:
-    module_name, _, attribute = name.rpartition(":")
+    module_name, _, wanted = name.rpartition(":")
     known: set[str] = set()
-    why = f"no {attribute or name!r} in {module_name or ' or '.join(homes)}"
+    why = f"no {wanted!r} in {module_name or ' or '.join(homes)}"
     for home in (module_name,) if module_name else homes:
         try:
             module = importlib.import_module(home)
@@ -124,24 +124,25 @@ def _find(name: str, homes: tuple[str, ...], text: str) -> Callable:
             if error.name and (home == error.name or home.startswith(f"{error.name}.")):
                 raise ConfigError(f"{text!r}: there is no module {home!r} on the path") from None
             raise
-        found = getattr(module, attribute or name, None)
-        if found is None and _is_submodule(module, name):
-            found = importlib.import_module(f"{home}.{name}")
+        found = getattr(module, wanted, None)
+        if found is None and _is_submodule(module, wanted):
+            found = importlib.import_module(f"{home}.{wanted}")
         if inspect.ismodule(found):
             found, why = getattr(found, "make", None), f"{found.__name__} has no make(...)"
         if callable(found):
             return found
         known |= set(_calls(home, module))
-    raise ConfigError(f"{text!r}: {why}; {nearest(attribute or name, known)}")
+    raise ConfigError(f"{text!r}: {why}; {nearest(wanted, known)}")
 
 
 def _calls(home: str, module: Any) -> Iterator[str]:
     """What a call string may name there: functions, and modules with a `make`, of our own packages all of them."""
     package = getattr(module, "__path__", ()) if home.startswith("prefjax.") else ()
-    inside = (found.name for found in pkgutil.iter_modules(package))
+    inside = {found.name for found in pkgutil.iter_modules(package)}
     for name in {*(getattr(module, "__all__", None) or dir(module)), *inside}:
         if not name.startswith("_"):
-            found = getattr(module, name, None) or importlib.import_module(f"{home}.{name}")
+            to_import = name in inside and not hasattr(module, name)
+            found = importlib.import_module(f"{home}.{name}") if to_import else getattr(module, name, None)
             if callable(getattr(found, "make", None) if inspect.ismodule(found) else found):
                 yield name
 

@@ -68,6 +68,19 @@ def test_a_module_without_make_is_no_answer_and_none_of_those_there_are():
     assert {"perplexity", "skill", "win_rate"} < set(known) and not {"stats", "summary", "history"} & set(known)
 
 
+FALSY = 0  # a module of yours may hold what is no function
+
+
+def test_an_unknown_name_with_a_colon_is_answered_too():
+    with pytest.raises(ConfigError, match="no 'as_string' in .*; did you mean 'as_strings'"):
+        resolve(f"{__name__}:as_string()")
+    with pytest.raises(ConfigError, match="no 'judg' in prefjax.worlds.desk; did you mean 'judge'"):
+        resolve("prefjax.worlds.desk:judg()")
+    with pytest.raises(ConfigError, match="no 'zzz' in .*; it has ") as raised:
+        resolve(f"{__name__}:zzz()")
+    assert "FALSY" not in str(raised.value)
+
+
 def test_a_call_calls_with_its_keywords():
     schedule = resolve("constant(warmup=3)", "prefjax.optim")(100)
     assert [float(schedule(step)) for step in (0, 1, 2, 3, 99)] == [0.25, 0.5, 0.75, 1.0, 1.0]
