@@ -11,6 +11,7 @@ from prefjax.data import load
 from prefjax.data.batches import epoch
 from prefjax.errors import ConfigError
 from prefjax.evals.completions import records_of
+from prefjax.evals.stats import share
 from prefjax.evals.summary import Rows, head, told
 from prefjax.processes import fetch
 from prefjax.types import Pairs, Setup
@@ -23,9 +24,9 @@ def make(
 
     A pair's margin h of rewards says with confidence sigmoid(|h|) which side is better. Of the pairs whose confidence
     lies in one of `bins` equal parts of [1/2, 1], `confidence_K` is the mean confidence, `right_K` the share that is
-    right and `share_K` that of all pairs, K the lower end in percent; `ece` is the mean of |right - confidence| (Guo et
-    al. 2017, equation 3, https://arxiv.org/abs/1706.04599), `brier` that of (sigmoid(h) - target)^2. Where a label is
-    soft, a side is right in the share of its votes.
+    right, with its interval, and `share_K` that of all pairs, K the lower end in percent; `ece` is the mean of
+    |right - confidence| (Guo et al. 2017, equation 3, https://arxiv.org/abs/1706.04599), `brier` that of
+    (sigmoid(h) - target)^2. Where a label is soft, a side is right in the share of its votes.
 
     Args:
       run: a run of an algorithm whose step says `rewards/margin` of pairs.
@@ -79,19 +80,23 @@ def judged(margin: float, target: float) -> dict[str, float]:
     return {"margin": margin, "confidence": confidence, "right": right, "brier": (wins - target) ** 2}
 
 
-def measure(rows: Rows, bins: int) -> dict[str, float]:
-    """The metrics of rows from `judged`; a bin without pairs has none but its share."""
+def measure(rows: Rows, bins: int) -> dict[str, Any]:
+    """The metrics of rows from `judged`, each with its `record`; a bin without pairs has none but its share."""
     confidence, right = (np.array([row[name] for row in rows]) for name in ("confidence", "right"))
     place = np.minimum((2 * (confidence - 0.5) * bins).astype(int), bins - 1)
-    found = {"brier": float(np.mean([row["brier"] for row in rows])), "confidence": float(confidence.mean())}
+    records = np.array([row["record"] for row in rows])
+    found: dict[str, Any] = {
+        "brier": float(np.mean([row["brier"] for row in rows])),
+        "confidence": float(confidence.mean()),
+    }
     found |= {"right": float(right.mean()), "ece": 0.0}
     for k in range(bins):
         there, low = place == k, f"{50 + 50 * k / bins:g}"
         found[f"share_{low}"] = float(there.mean())
         if there.any():
-            means = float(confidence[there].mean()), float(right[there].mean())
-            found |= {f"confidence_{low}": means[0], f"right_{low}": means[1]}
-            found["ece"] += float(there.mean()) * abs(means[1] - means[0])
+            sure, holds = float(confidence[there].mean()), share(right[there], records[there])
+            found |= {f"confidence_{low}": sure, f"right_{low}": holds}
+            found["ece"] += float(there.mean()) * abs(holds.mean - sure)
     return found
 
 

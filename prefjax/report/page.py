@@ -13,6 +13,7 @@ from prefjax.report.charts import SHOWN, Chart, signals, training
 from prefjax.report.frontier import BestOfN, frontier
 from prefjax.report.groups import Group
 from prefjax.report.html import Html, tag, text
+from prefjax.report.reliability import reliability
 from prefjax.report.svg import MARKERS, draw, letters
 from prefjax.report.verdict import Verdict, verdict
 
@@ -25,6 +26,7 @@ class Content(NamedTuple):
     signals: list[Chart]
     training: list[Chart]
     frontier: Chart | None
+    reliability: Chart | None
     steps: tuple[float, float] | None  # the range of the steps of all charts, for one axis
 
 
@@ -33,7 +35,8 @@ def content(groups: Sequence[Group], best_of_n: Sequence[BestOfN] = ()) -> Conte
     charts, more = signals(groups), training(groups)
     xs = [float(x) for chart in (*charts, *more) for line in chart.lines for x in line.x]
     steps = (min(0.0, *xs), max(xs)) if xs else None
-    return Content(groups, [verdict(group) for group in groups], charts, more, frontier(groups, best_of_n), steps)
+    front, verdicts = frontier(groups, best_of_n), [verdict(group) for group in groups]
+    return Content(groups, verdicts, charts, more, front, reliability(groups), steps)
 
 
 def page(found: Content) -> str:
@@ -46,6 +49,7 @@ def page(found: Content) -> str:
         _section("Reward against distance", _wide(found.frontier)) if found.frontier else None,
         _section("The runs side by side", table.html(groups)) if len(groups) > 1 else None,
         _section("Training", _grid(more, found.steps)) if more else None,
+        _section("Reliability", _wide(found.reliability)) if found.reliability else None,
         _section("Slices", [sections.slices_of(group, len(groups) > 1) for group in groups]),
         _section("Before and after", sections.examples(groups)),
         _section("The pairs", sections.audits(groups)),

@@ -68,7 +68,7 @@ def alternative(chart: Chart) -> str:
             continue
         name = f"{line.label}{' (smoothed)' if line.kind == 'smooth' else ''}"
         (x0, y0), (x1, y1) = known[0], known[-1]
-        where = "step" if chart.x_label == "step" else "√KL"
+        where = chart.x_label.partition(" ")[0]  # step, √KL, confidence
         told.append(
             f"{name}: {number(scale * y0)}{unit} at {where} {number(x0)}, {number(scale * y1)}{unit} at {number(x1)}"
         )

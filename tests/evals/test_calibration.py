@@ -8,17 +8,23 @@ from prefjax.config import base
 from prefjax.errors import ConfigError
 from prefjax.evals import calibration
 from prefjax.evals.calibration import judged, measure
+from prefjax.evals.stats import wilson
 from prefjax.setup import setup
 
 SOURCE = "prefjax.worlds.desk:pairs(split='validation', n=12)"
 
 
+def rows_of(judgements):
+    """Rows of pairs of a record each, from margins and targets."""
+    return [{"record": record} | judged(*one) for record, one in enumerate(judgements)]
+
+
 def test_by_hand():
     sure, unsure = np.log(19), np.log(0.65 / 0.35)  # of 95 % and of 65 %
-    rows = [judged(h, 1.0) for h in (sure, sure, sure, -sure, unsure, -unsure)]
+    rows = rows_of((h, 1.0) for h in (sure, sure, sure, -sure, unsure, -unsure))
     found = measure(rows, 5)
     assert [found[f"share_{k}"] for k in (50, 60, 70, 80, 90)] == pytest.approx([0, 1 / 3, 0, 0, 2 / 3], abs=1e-12)
-    assert found["right_90"] == 0.75 and found["right_60"] == 0.5 and "right_70" not in found
+    assert found["right_90"] == wilson(3, 4) and found["right_60"] == wilson(1, 2) and "right_70" not in found
     assert found["ece"] == pytest.approx((4 * 0.2 + 2 * 0.15) / 6)
     assert found["brier"] == pytest.approx((3 * 0.0025 + 0.9025 + 0.1225 + 0.4225) / 6)
 
@@ -32,8 +38,13 @@ def test_labels_drawn_from_the_margins_are_calibrated():
     rng = np.random.default_rng(0)
     margins = rng.normal(0, 2, 20_000)
     labels = (rng.random(20_000) < 1 / (1 + np.exp(-margins))).astype(float)
-    assert measure([judged(*x) for x in zip(margins, labels, strict=True)], 10)["ece"] < 0.01
-    assert measure([judged(3 * h, label) for h, label in zip(margins, labels, strict=True)], 10)["ece"] > 0.1
+    assert measure(rows_of(zip(margins, labels, strict=True)), 10)["ece"] < 0.01
+    assert measure(rows_of(zip(3 * margins, labels, strict=True)), 10)["ece"] > 0.1
+
+
+def test_pairs_of_one_record_are_not_so_many_records():
+    alone = measure([{"record": 0} | judged(1.0, label) for label in (0.0, 1.0)], 1)["right_50"]
+    assert alone.mean == 0.5 and np.isnan(alone.low)
 
 
 @pytest.mark.parametrize("algorithm", ["reward", "dpo"])
