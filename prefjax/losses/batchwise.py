@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from prefjax import ops
 from prefjax.losses import implicit
+from prefjax.losses.bradley_terry import bradley_terry_loss
 from prefjax.losses.rows import judged, masked
 from prefjax.metrics import Mean
 
@@ -159,11 +160,8 @@ def aot_loss(
     counted = jnp.ones(high.shape, bool) if where is None else where
     ranked = jnp.arange(len(high)) < jnp.sum(counted)  # those that do not count are sorted to the end
     high, low = (jnp.sort(jnp.where(counted, x, jnp.nan)) for x in (high, low))  # NaN that counts comes last as well
-    margins = beta * jnp.where(ranked, high - low, 0)
-    kept, flipped = jax.nn.log_sigmoid(margins), jax.nn.log_sigmoid(-margins)
-    losses = -(1 - label_smoothing) * kept - label_smoothing * flipped
-    _, metrics = implicit.pairs(losses, beta * log_ratios, where, metrics)
-    return Mean.of(losses, ranked), metrics
+    loss, _ = bradley_terry_loss(beta * jnp.stack([high, low], axis=1), label_smoothing=label_smoothing, where=ranked)
+    return loss, implicit.logistic(beta * log_ratios, where, metrics)[1]
 
 
 @spans_batch

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from prefjax.losses import ranked
-from prefjax.losses.listwise import plackett_luce_loss
+from prefjax.losses.listwise import all_pairs_loss, plackett_luce_loss
 from prefjax.metrics import Mean
 
 
@@ -113,7 +113,7 @@ def all_pairs_dpo_loss(
     0.693147
     """
     rewards, ranks, metrics = ranked.implicit(logps, ref_logps, mask, beta, ranks, where)
-    return ranked.mean_of_pairs(-jax.nn.log_sigmoid(rewards[:, :, None] - rewards[:, None, :]), ranks, where), metrics
+    return all_pairs_loss(rewards, ranks=ranks, where=where)[0], metrics
 
 
 def all_pairs_ipo_loss(

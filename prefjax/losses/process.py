@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from prefjax import ops
+from prefjax.losses.rows import masked
 from prefjax.metrics import Mean
 
 
@@ -40,14 +40,8 @@ def process_reward_loss(
     >>> print(f"{loss.value:.6f}")  # log(1 + e)
     1.313262
     """
-    ops.check_shape("rewards", rewards, (None, None))
-    ops.check_same_shape(rewards=rewards, mask=mask)
-    if where is not None:
-        ops.check_shape("where", where, mask.shape[:1])
-        mask = mask & where[:, None]
-    q = jnp.ones(mask.shape, jnp.float32) if target is None else target
-    ops.check_shape("target", q, mask.shape)
-    rewards, q = (jnp.where(mask, x, 0).astype(jnp.float32) for x in (rewards, q))
+    target = jnp.ones(mask.shape, jnp.float32) if target is None else target
+    mask, rewards, q = masked(mask, where, rewards=rewards, target=target)
     losses = -q * jax.nn.log_sigmoid(rewards) - (1 - q) * jax.nn.log_sigmoid(-rewards)
     side = jnp.sign(q - 0.5)
     metrics = {
