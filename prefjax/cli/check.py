@@ -9,7 +9,7 @@ def main(argv: list[str]) -> int:
     field_help = "prompt=request, or prompt=instruction+input to join two"
     flags.add_argument("--field", action="append", default=[], metavar="OURS=THEIRS", help=field_help)
     flags.add_argument(
-        "--layout", default="pairs", help="pairs, demos, unpaired, texts, prompts, or a reader such as hh"
+        "--layout", default="pairs", help="pairs, demos, unpaired, steps, texts, prompts, or a reader such as hh"
     )
     flags.add_argument("--tokenizer", help="Hugging Face folder or workdir: also count tokens")
     flags.add_argument("--max_length", type=int, help="tokens a row may have")

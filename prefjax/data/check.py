@@ -66,8 +66,8 @@ def check(
       path: what `prefjax.data.files` reads: JSON lines, gzipped or not, Parquet, a saved data set, or wildcards.
       tokenizer: if given, lengths are measured and texts searched for its special tokens.
       max_length: with a tokenizer, warns of rows that training at this length would drop.
-      layout: "pairs" (or rankings), "demos", "unpaired", "texts", "prompts", or a reader with rows of its own: "hh",
-        "pandalm", "oasst", "ultrafeedback".
+      layout: "pairs" (or rankings), "demos", "unpaired", "steps", "texts", "prompts", or a reader with rows of its own:
+        "hh", "pandalm", "oasst", "ultrafeedback".
       **fields: the file's names for the fields of a record, as `pairs` takes them.
 
     Raises:
@@ -104,7 +104,9 @@ def _measure(
     record: Record, tokenizer: Any, max_length: int | None, lengths: dict[str, array]
 ) -> Iterator[tuple[str, str, str]]:
     """Adds the lengths of a record's parts; what stands against training on it, as (kind, message, detail)."""
-    answers = [(field, text) for field, text in texts(record) if field != "prompt"]
+    answers = [(field, text) for field, text in texts(record) if field not in ("prompt", "steps")]
+    if "steps" in record:
+        answers.append(("steps", "\n".join(record["steps"])))  # one response, as `prefjax.data.rows.steps` has it
     try:
         if "prompt" in record:
             prompt = tokenizer.encode_prompt(record["prompt"])

@@ -69,7 +69,7 @@ class Warner:
 
     def _repeated(self, record: dict[str, Any], file: str, line: int) -> list[Doubt]:
         chosen, rejected = record.get("chosen", ""), record.get("rejected", "")  # both empty but in pairs
-        key = [record.get(f) for f in ("prompt", "response", "ranking", "annotator")]
+        key = [record.get(f) for f in ("prompt", "response", "ranking", "steps", "labels", "annotator")]
         number = self.places.number(file, line)
         turned = record.get("label", chosen > rejected)
         same, opposite = self.seen.add(json.dumps([key, *sorted((chosen, rejected))]), turned, number)
@@ -110,7 +110,7 @@ def _opposed(record: dict[str, Any]) -> list[Doubt]:
 def texts(record: dict[str, Any]) -> list[tuple[str, str]]:
     """Every text of a record that a model will read, with its field."""
     found = []
-    for field in ("prompt", "chosen", "rejected", "response", "ranking"):
+    for field in ("prompt", "chosen", "rejected", "response", "ranking", "steps"):
         value = record.get(field, [])
         for part in [value] if isinstance(value, str) else value:
             if isinstance(part, dict):

@@ -88,6 +88,11 @@ def test_with_a_tokenizer_lengths_are_told_and_what_training_would_drop(write):
         ({"prompt": "p", "response": "abc"}, {"layout": "demos"}, {"prompt": [1], "response": [4]}),
         ({"text": "abc"}, {"layout": "texts", "response": "text"}, {"response": [3]}),
         ({"prompt": "pp"}, {"layout": "prompts"}, {"prompt": [2]}),
+        (
+            {"prompt": "p", "steps": ["a", "bb"], "labels": [True, False]},
+            {"layout": "steps"},
+            {"prompt": [1], "steps": [5]},  # of the whole response
+        ),
         ({"prompt": "p", "ranking": ["a", ["bb", "c"]]}, {}, {"prompt": [1], "ranking": [2, 3, 2]}),
         (
             {"request": "p", "chosen": "a", "rejected": "b"},

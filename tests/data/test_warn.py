@@ -45,6 +45,20 @@ def test_a_response_that_is_good_and_bad_is_told():
     ]
 
 
+def test_other_steps_or_labels_of_a_prompt_are_another_row():
+    row, warner = {"prompt": "p?", "steps": ["a", "b"], "labels": [True, False]}, Warner()
+    said = row, row | {"steps": ["a"], "labels": [True]}, row | {"labels": [True, True]}, row
+    assert [[m for _, m, _ in warner.warnings(record, i)] for i, record in enumerate(said, 1)] == [
+        [],
+        [],
+        [],
+        ["duplicate row"],
+    ]
+    assert [(f, m) for f, m, _ in Warner().warnings(row | {"steps": ["a\x1b[2J", "b"]}, 1)] == [
+        ("steps", "control or bidi character")
+    ]
+
+
 def test_labels_that_prefer_rejected_oppose():
     doubts = Warner().warnings(GOOD | {"grade": -1, "votes": [1, 2, 0]}, 1)
     assert [(f, m) for f, m, _ in doubts] == [("grade", "opposes the label"), ("votes", "opposes the label")]
