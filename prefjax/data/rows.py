@@ -70,8 +70,8 @@ def pairs(
 def rankings(records: Iterable[Record], tokenizer: Tokenizer, max_length: int) -> tuple[Rows, Counts]:
     """Rankings as rows, best first, equal ranks side by side.
 
-    Candidates that are too long, or whose tokens are those of a better one, are left out and counted; a ranking of
-    which less than two ranks are left is dropped.
+    Candidates that are too long, or whose tokens are those of a better one, are left out and counted, and the ranks
+    that are left counted anew from 0; a ranking of which less than two are left is dropped.
 
     Raises:
       DataError: a record is no ranking, or no usable rows.
@@ -92,10 +92,11 @@ def rankings(records: Iterable[Record], tokenizer: Tokenizer, max_length: int) -
                     else:
                         kept[response] = place
                         rows.count(APART, encoded.apart)
-            if len(set(kept.values())) < 2:
+            left = sorted(set(kept.values()))
+            if len(left) < 2:
                 rows.count(FEW)
             else:
-                rows.add(index, record, prompt, *map(list, kept), ranks=tuple(kept.values()))
+                rows.add(index, record, prompt, *map(list, kept), ranks=tuple(map(left.index, kept.values())))
         return rows.build()
 
 
@@ -202,7 +203,8 @@ def _encode(tokenizer: Tokenizer, index: int, prompt: Prompt, response: str) -> 
 def _judged(record: Record, index: int) -> tuple[list[str], list[str], int]:
     """The good and the bad responses of a record, and how many are neither."""
     if "ranking" in record:
-        first, *between, last = ranks(record["ranking"])
+        ranking = ranks(record["ranking"])
+        first, *between, last = ranking if len(ranking) > 1 else ([], *ranking, [])
         return first, last, sum(map(len, between))
     if "response" in record:
         _require(record, index, "unpaired", "label")

@@ -53,11 +53,12 @@ def test_judgements_of_any_form_become_single_responses_good_or_bad():
         pair("a", "h", "i", votes=[1, 1, 3], grade=3),  # a tie
         {"prompt": "a", "ranking": [["j", "k"], "l", ["m"]]},
         pair("a", "n", "o" * 9),
+        {"prompt": "a", "ranking": [["p", "q"]]},  # of one rank
     ]
     built, counts = rows.unpaired(records, TOK, 8)
     labels = dict(zip((TOK.decode(built.part(i, 1)) for i in range(built.size)), built.target.tolist(), strict=True))
     assert labels == {"b": 1, "c": 0, "d": 1, "e": 0, "g": 1, "f": 0, "j": 1, "k": 1, "m": 0, "n": 1}
-    assert counts == {"rows": 10, "good responses": 6, "bad responses": 4, rows.BETWEEN: 3, rows.TOO_LONG: 1}
+    assert counts == {"rows": 10, "good responses": 6, "bad responses": 4, rows.BETWEEN: 5, rows.TOO_LONG: 1}
     assert built.records.tolist() == [0, 1, 2, 2, 3, 3, 5, 5, 5, 6]
 
 
@@ -138,6 +139,8 @@ def test_rankings_of_any_length_are_rows():
     np.testing.assert_array_equal(built.ranks, [[0, 1, -1, -1], [0, 1, 1, 2]])
     assert ["".join(TOK.decode(built.part(i, j)) for j in range(5)) for i in (0, 1)] == ["pxy", "pabcd"]
     assert built.part(0, 3).size == 0
+    left, _ = rows.rankings([{"prompt": "p", "ranking": ["abcdefghi", "a", "bcdefghij", "c"]}], TOK, 8)
+    assert left.ranks.tolist() == [[0, 1]], "0 is the best of those that are left"
     only, _ = rows.rankings(records[:1], TOK, 8)
     assert only.offsets.shape == (1, 6) and only.ranks.tolist() == [[0, 1, 1, 2]]
     with pytest.raises(DataError, match=r"rankings\(\): record 0 has no 'ranking'"):
