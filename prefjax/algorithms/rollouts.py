@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from prefjax import advantages, mesh, models, ops, rewards
 from prefjax.data import load
+from prefjax.data.tokenizer import Tokenizer
 from prefjax.errors import ConfigError, PrefjaxError
 from prefjax.metrics import Mean
 from prefjax.sampling import generate
@@ -31,8 +32,8 @@ def roller(config: Any, nets: models.Models, critic: Critic | None = None, rival
       critic: reads values.
       rival: draws what each sample is compared with: as many completions of a prompt, or one for all its samples.
     """
-    policy, n, judge = nets["policy"], config.rollout.n, _judge(config, nets)
-    tokenizer = load.tokenizer(config.tokenizer or config.model)
+    policy, n, tokenizer = nets["policy"], config.rollout.n, load.tokenizer(config.tokenizer or config.model)
+    judge = _judge(config, nets, tokenizer)
 
     def roll(state, frozen, hparams, batch, key):
         def draw(model, params, key, *, n=n, temperature=hparams["rollout.temperature"]):
@@ -55,8 +56,9 @@ def roller(config: Any, nets: models.Models, critic: Critic | None = None, rival
         told = _describe(sequences, logps, found, judged)
         if rival is not None:
             theirs, _ = rival(state, frozen, hparams, functools.partial(draw, key=jax.random.fold_in(key, 1)))
-            theirs = jax.tree.map(lambda x: jnp.repeat(x, len(ids) // len(theirs.tokens), axis=0), theirs)
-            against = judge(frozen, hparams, theirs, ids)
+            share = len(ids) // len(theirs.tokens)  # the samples that one of theirs is compared with
+            against = judge(frozen, hparams, theirs, ids[::share])
+            theirs, against = jax.tree.map(lambda x: jnp.repeat(x, share, axis=0), (theirs, against))
             known, wins = judged.known & against.known, (1 + jnp.sign(judged.scores - against.scores)) / 2
             rolled = rolled._replace(weight=known.astype(jnp.float32), rival=theirs, rival_scores=against.scores)
             told |= {"rival/score": Mean.of(against.raw, against.scored), "rival/wins": Mean.of(wins, known)}
@@ -81,8 +83,7 @@ class Judged(NamedTuple):
     known: jax.Array  # bool: something may be learnt from it
 
 
-def _judge(config: Any, nets: models.Models) -> Callable[..., Judged]:
-    tokenizer = load.tokenizer(config.tokenizer or config.model)
+def _judge(config: Any, nets: models.Models, tokenizer: Tokenizer) -> Callable[..., Judged]:
     records = functools.cache(lambda: load.records(config.data.train))
     reward = rewards.make(config.reward, nets, tokenizer, records)
 

@@ -19,6 +19,7 @@ from prefjax.algorithms import (
     reinforce_plus_plus,
     remax,
     rloo,
+    rollouts,
     spin,
 )
 from prefjax.config import base, hparams
@@ -27,7 +28,7 @@ from prefjax.data.batches import batches
 from prefjax.errors import ConfigError, PrefjaxError
 from prefjax.setup import mixed
 from prefjax.train import one_step
-from prefjax.types import Demos, Experience, Rollout, Sequences
+from prefjax.types import Demos, Experience, Rollout, Sequences, TrainState
 from prefjax.worlds import desk
 
 TOKENIZER = desk.tokenizer()
@@ -285,6 +286,28 @@ def test_reinforce_plus_plus_charges_the_kl_from_each_token_on(monkeypatch):
     np.testing.assert_allclose(advantages[:, 1:], [[first + last + s, last + s] for s in (1, 2)], rtol=1e-5)
     advantages, _ = credit("reinforce_plus_plus", monkeypatch, rollout__n=2)  # less the mean score of the prompt
     np.testing.assert_allclose(advantages[:, 1:], [[first + last + s, last + s] for s in (-0.5, 0.5)], rtol=1e-5)
+
+
+def test_a_rival_of_several_samples_is_judged_once(monkeypatch):
+    """The greedy answer to a prompt, beside which two samples stand."""
+    judged = []
+
+    def reward(frozen, sequences, ids):
+        judged.append(len(ids))
+        return ids.astype(jnp.float32), {}
+
+    monkeypatch.setattr(rollouts.rewards, "make", lambda *_: reward)
+    c, (policy, frozen) = recipe("remax", rollout__n=2, rl__truncated="keep"), trees()
+    greedy = lambda state, frozen, hparams, draw: draw(NET, state.params, n=1, temperature=0.0)
+    roll = rollouts.roller(c, {"policy": NET, "reference": NET}, rival=greedy)
+    batch = batches(rows.prompts(list(desk.prompts("validation")), TOKENIZER, 80)[0], 8, 80, seed=0)(0)
+    state = TrainState(jnp.int32(0), policy, (), {})
+    rolled, _ = jax.jit(roll)(state, frozen, hparams(c), batch, jax.random.key(2))
+    assert judged == [16, 8]
+    np.testing.assert_array_equal(rolled.rival_scores, np.repeat(batch.ids, 2))
+    np.testing.assert_array_equal(rolled.rival.tokens[::2], rolled.rival.tokens[1::2])
+    before = rolled.sequences.valid & ~rolled.sequences.response
+    np.testing.assert_array_equal(rolled.rival.tokens[before], rolled.sequences.tokens[before])  # of its own prompt
 
 
 def test_a_prompt_whose_samples_have_one_score_is_left_out():
