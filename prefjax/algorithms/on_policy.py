@@ -36,7 +36,7 @@ def make(
     """
     check(config, nets, critic is not None)
     rl, inner = config.rl, optim.algorithm(_loss_fn(config, nets, critic), config, Experience)
-    roll = rollouts.roller(config, nets, critic, rival)
+    roll, update = rollouts.roller(config, nets, critic, rival), _weighing(config, inner.step)
 
     def init(key, params):
         state = inner.init(key, params)
@@ -44,7 +44,7 @@ def make(
 
     def step(state: TrainState, frozen, hparams, batch: Prompts | Mixed, key):
         batch, demos = batch if isinstance(batch, Mixed) else (batch, None)
-        batch = rollouts.prompts_of(config, batch)
+        rollouts.check_batch(config, batch, Prompts)
         if demos is not None:  # the packing of a batch does not hold for its minibatches
             demos = demos._replace(sequences=demos.sequences._replace(packing=None))
         sample_key, order_key = jax.random.split(key)
@@ -76,9 +76,7 @@ def make(
             demos,
         )
         learning = hparams | {"policy": jnp.where(state.step < rl.critic_warmup, 0.0, 1.0), "kl_coef": kl_coef}
-        state, metrics = improve(
-            config, inner.step, state._replace(carry=carry), frozen, learning, experience, order_key
-        )
+        state, metrics = improve(config, update, state._replace(carry=carry), frozen, learning, experience, order_key)
         return state, metrics | told
 
     return rollouts.watched(config, Algorithm(init, step))
@@ -153,8 +151,21 @@ def _loss_fn(config: Any, nets: models.Models, critic: Critic | None) -> Callabl
     return loss_fn
 
 
-def improve(config: Any, update: Callable, state: TrainState, frozen, hparams, experience: Any, key: jax.Array):
-    """Epochs over the experience, or any batch, in minibatches, each an update: one step of the run, in all."""
+def _weighing(config: Any, update: Callable) -> Callable:
+    """`update`, told what a demonstration weighs: both losses are means, and one total is divided by one weight."""
+
+    def weighed(state: TrainState, frozen, hparams, batch: Experience, key):
+        if batch.demos is not None:
+            tokens = lambda x: jnp.sum(x.sequences.response & (x.weight > 0)[:, None], dtype=jnp.float32)
+            mine, theirs = mesh.total(config, (tokens(batch), tokens(batch.demos)))
+            hparams = hparams | {"pretrain": hparams["rl.pretrain_coef"] * mine / jnp.maximum(theirs, 1.0)}
+        return update(state, frozen, hparams, batch, key)
+
+    return weighed
+
+
+def improve(config: Any, update: Callable, state: TrainState, frozen, hparams, batch: Any, key: jax.Array):
+    """Epochs over a batch in minibatches, each an update: one step of the run, in all."""
     rl = config.rl
 
     def epoch(state, key):
@@ -162,19 +173,10 @@ def improve(config: Any, update: Callable, state: TrainState, frozen, hparams, e
             x = jax.random.permutation(key, x) if rl.minibatches > 1 else x
             return x.reshape(rl.minibatches, -1, *x.shape[1:])
 
-        return jax.lax.scan(one, state, jax.tree.map(deal, experience))
+        return jax.lax.scan(one, state, jax.tree.map(deal, batch))
 
     def one(state, batch):
-        numbers = hparams
-        if (
-            isinstance(batch, Experience) and batch.demos is not None
-        ):  # both losses are means: each total is divided by the weight of the policy's
-            weights = [
-                jnp.sum(x.sequences.response & (x.weight > 0)[:, None], dtype=jnp.float32) for x in (batch, batch.demos)
-            ]
-            mine, theirs = mesh.total(config, weights)
-            numbers = hparams | {"pretrain": hparams["rl.pretrain_coef"] * mine / jnp.maximum(theirs, 1.0)}
-        new, metrics = update(state, frozen, numbers, batch, key)
+        new, metrics = update(state, frozen, hparams, batch, key)
         return new._replace(step=state.step), metrics
 
     state, metrics = jax.lax.scan(epoch, state, jax.random.split(key, rl.epochs))

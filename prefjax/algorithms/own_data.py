@@ -15,7 +15,7 @@ from prefjax.algorithms.on_policy import improve
 from prefjax.algorithms.rollouts import Rival
 from prefjax.errors import ConfigError
 from prefjax.metrics import Mean
-from prefjax.types import Algorithm, Demos, Pairs, Rollout, TrainState
+from prefjax.types import Algorithm, Demos, Pairs, Prompts, Rollout, TrainState
 
 LABELS = ("hard", "soft")
 _UNUSED = {"kl_in": "reward", "kl_target": 0.0, "entropy_coef": 0.0, "critic_warmup": 0, "whiten_rewards": False}
@@ -57,7 +57,7 @@ def make(
     roll = rollouts.roller(config, nets, rival=rival)
 
     def step(state: TrainState, frozen, hparams, batch, key):
-        batch = rollouts.prompts_of(config, batch)
+        rollouts.check_batch(config, batch, Prompts)
         sample_key, order_key = jax.random.split(key)
         rollout, told = roll(state, frozen, hparams, batch, sample_key)
         made = data(rollout, hparams)

@@ -13,7 +13,7 @@ from prefjax.data.tokenizer import Tokenizer
 from prefjax.errors import ConfigError, PrefjaxError
 from prefjax.metrics import Mean
 from prefjax.sampling import generate
-from prefjax.types import Algorithm, Prompts, Rollout, Sequences
+from prefjax.types import Algorithm, Rollout, Sequences
 
 TRUNCATED = ("keep", "penalise", "mask", "bootstrap")
 
@@ -37,10 +37,8 @@ def roller(config: Any, nets: models.Models, critic: Critic | None = None, rival
 
     def roll(state, frozen, hparams, batch, key):
         def draw(model, params, key, *, n=n, temperature=hparams["rollout.temperature"]):
-            rows = len(batch.tokens) * n
-            first = 0 if config.parallel == "jit" else jax.lax.axis_index(mesh.PMAP_AXIS) * rows
-            knobs = {"max_new": config.rollout.max_new, "stop": tokenizer.eos_id, "temperature": temperature}
-            return generate(model, params, batch.tokens, batch.valid, key, **knobs, n=n, first=first)
+            knobs = {"stop": tokenizer.eos_id, "temperature": temperature, "n": n}
+            return sample(config, model, params, batch.tokens, batch.valid, key, **knobs)
 
         sequences, logps = draw(policy, state.params, key)
         pair = policy, state.params, nets["reference"], frozen["reference"]
@@ -70,6 +68,13 @@ def roller(config: Any, nets: models.Models, critic: Critic | None = None, rival
         return rolled, told
 
     return roll
+
+
+def sample(config: Any, model: Any, params: Any, tokens: jax.Array, valid: jax.Array, key: jax.Array, **knobs: Any):
+    """`generate` by `config.rollout`, with `knobs` besides; what a row draws does not depend on the device it is on."""
+    rows = len(tokens) * knobs.get("n", 1)
+    first = 0 if config.parallel == "jit" else jax.lax.axis_index(mesh.PMAP_AXIS) * rows
+    return generate(model, params, tokens, valid, key, max_new=config.rollout.max_new, first=first, **knobs)
 
 
 class Judged(NamedTuple):
@@ -132,26 +137,21 @@ def _describe(sequences, logps, found, judged) -> dict[str, Mean]:
     )
 
 
-def prompts_of(config: Any, batch: Any) -> Prompts:
-    """The batch, if it is of prompts; else raises ConfigError."""
-    if not isinstance(batch, Prompts):
+def check_batch(config: Any, batch: Any, kind: type) -> None:
+    """Raises ConfigError unless a batch is of the kind that the algorithm eats."""
+    if not isinstance(batch, kind):
         raise ConfigError(
-            f"config.algorithm {config.algorithm!r} eats Prompts, got {type(batch).__name__}: "
-            "config.data.rows should be 'prompts()'"
+            f"config.algorithm {config.algorithm!r} eats {kind.__name__}, got {type(batch).__name__}: "
+            f"config.data.rows should be '{kind.__name__.lower()}()'"
         )
-    return batch
 
 
 def check(config: Any, nets: models.Models, wrong: dict[str, bool], rows: int) -> None:
-    """Raises ConfigError for settings that no samples can be drawn or learnt from, and for the `wrong` that hold.
+    """Raises ConfigError for settings that no samples can be scored or learnt from, and for the `wrong` that hold.
 
-    Args:
-      config, nets: of the run.
-      wrong: message -> whether it holds.
-      rows: samples, or what is made of them, that the minibatches of a step share.
+    Arguments as in `check_samples`.
     """
     rl, rollout = config.rl, config.rollout
-    demos = config.batch_size if config.data.pretrain else 0
     wrong = wrong | {
         f"reward is {config.reward!r}; it should be a call such as 'model()', with config.frozen.reward set": (
             not config.reward
@@ -160,14 +160,29 @@ def check(config: Any, nets: models.Models, wrong: dict[str, bool], rows: int) -
             "reference" not in nets
         ),
         f"rl.truncated is {rl.truncated!r}; it should be one of {', '.join(TRUNCATED)}": rl.truncated not in TRUNCATED,
-        f"rl.minibatches is {rl.minibatches}; it should divide the {rows} samples"
-        + (f" and the {demos} demonstrations" if demos else "")
-        + " of a step": rl.minibatches < 1 or rows % rl.minibatches > 0 or demos % rl.minibatches > 0,
-        f"rl.epochs is {rl.epochs}; it should be 1 or more": rl.epochs < 1,
         f"rl.drop_equal is True and rollout.n is {rollout.n}; there should be 2 samples of a prompt, or more": (
             rl.drop_equal and rollout.n < 2
         ),
         f"rollout.n is {rollout.n}; it should be 1 or more": rollout.n < 1,
+    }
+    check_samples(config, wrong, rows)
+
+
+def check_samples(config: Any, wrong: dict[str, bool], rows: int) -> None:
+    """Raises ConfigError for settings that no samples can be drawn by, and for the `wrong` that hold.
+
+    Args:
+      config: of the run.
+      wrong: message -> whether it holds.
+      rows: samples, or what is made of them, that the minibatches of a step share.
+    """
+    rl, rollout = config.rl, config.rollout
+    demos = config.batch_size if config.data.pretrain else 0
+    wrong = wrong | {
+        f"rl.minibatches is {rl.minibatches}; it should divide the {rows} samples"
+        + (f" and the {demos} demonstrations" if demos else "")
+        + " of a step": rl.minibatches < 1 or rows % rl.minibatches > 0 or demos % rl.minibatches > 0,
+        f"rl.epochs is {rl.epochs}; it should be 1 or more": rl.epochs < 1,
         f"rollout.max_new is {rollout.max_new}; it should be 1 or more": rollout.max_new < 1,
         f"rollout.temperature is {rollout.temperature}; it should be above 0": rollout.temperature <= 0,
     }

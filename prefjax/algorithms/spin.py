@@ -11,33 +11,29 @@ import jax
 import jax.numpy as jnp
 
 from prefjax import mesh, models
-from prefjax.algorithms import dpo
+from prefjax.algorithms import dpo, rollouts
 from prefjax.algorithms.on_policy import improve
 from prefjax.data import load
-from prefjax.errors import ConfigError, PrefjaxError
+from prefjax.errors import PrefjaxError
 from prefjax.metrics import Mean
-from prefjax.sampling import generate
 from prefjax.types import Algorithm, Demos, Pairs, Sequences, TrainState
 
 
 def make(config: Any, nets: models.Models) -> Algorithm:
     """Trains `nets["policy"]` on pairs of each of `Demos` and an answer of the reference to its prompt."""
-    inner, rl = dpo.make(config, nets, sampled=True), config.rl
-    if rl.epochs < 1 or rl.minibatches < 1 or config.batch_size % rl.minibatches:
-        raise ConfigError(
-            f"config.rl.epochs is {rl.epochs} and config.rl.minibatches {rl.minibatches}; they should be 1 or more, "
-            f"and the second should divide the {config.batch_size} pairs of a step"
-        )
-    if "reference" not in nets:
-        raise ConfigError(f"config.frozen.reference is not set; it should be the opponent: {config.model!r}")
+    inner, positions = dpo.make(config, nets, sampled=True), nets["policy"].config.positions
+    room = positions - config.rollout.max_new
+    wrong = {
+        f"frozen.reference is not set; it should be the opponent: {config.model!r}": "reference" not in nets,
+        f"rollout.max_new is {config.rollout.max_new}; it should be below the {positions} positions of the model": (
+            room < 1
+        ),
+    }
+    rollouts.check_samples(config, wrong, config.batch_size)
     eos = load.tokenizer(config.tokenizer or config.model).eos_id
-    room = nets["policy"].config.positions - config.rollout.max_new
 
     def step(state: TrainState, frozen, hparams, batch, key):
-        if not isinstance(batch, Demos):
-            raise ConfigError(
-                f"config.algorithm 'spin' eats Demos, got {type(batch).__name__}: config.data.rows should be 'demos()'"
-            )
+        rollouts.check_batch(config, batch, Demos)
         sample_key, order_key = jax.random.split(key)
         own, fits = answers(frozen["reference"], hparams, batch.sequences, sample_key)
         told = {"length": jnp.sum(own.response, axis=-1, dtype=jnp.float32), "fits": fits.astype(jnp.float32)}
@@ -51,17 +47,15 @@ def make(config: Any, nets: models.Models) -> Algorithm:
         before = sequences.valid & ~sequences.response
         width = min(sequences.tokens.shape[1], room)
         tokens, valid = (x[:, :width] for x in (jnp.where(before, sequences.tokens, 0), before))
-        rows = len(tokens)
-        first = 0 if config.parallel == "jit" else jax.lax.axis_index(mesh.PMAP_AXIS) * rows
-        knobs = {"max_new": config.rollout.max_new, "temperature": hparams["rollout.temperature"], "first": first}
-        own, _ = generate(nets["reference"], params, tokens, valid, key, stop=eos, **knobs)
+        knobs = {"stop": eos, "temperature": hparams["rollout.temperature"]}
+        own, _ = rollouts.sample(config, nets["reference"], params, tokens, valid, key, **knobs)
         return own, jnp.sum(before, axis=-1) <= width
 
     def watch(values: dict[str, float]) -> None:
         if values["train/fits"] < 1:
             raise PrefjaxError(
                 f"{1 - values['train/fits']:.1%} of the prompts have more than {room} tokens: the model has "
-                f"{nets['policy'].config.positions} positions, and config.rollout.max_new is {config.rollout.max_new}"
+                f"{positions} positions, and config.rollout.max_new is {config.rollout.max_new}"
             )
 
     return Algorithm(inner.init, step, watch)

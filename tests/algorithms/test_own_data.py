@@ -164,7 +164,10 @@ def test_a_step_of_spin_prefers_the_demonstrations():
         ("xpo", {"rl__entropy_coef": 0.1}, "rl.entropy_coef is 0.1, of which xpo makes no use; it should be 0.0"),
         ("raft", {"rl__truncated": "bootstrap"}, "needs a critic, and raft has none"),
         ("online_dpo", {"reward": ""}, "config.reward is ''"),
-        ("spin", {"rl__minibatches": 3}, "divide the 4 pairs"),
+        ("spin", {"rl__minibatches": 3}, "divide the 4 samples"),
+        ("spin", {"rl__epochs": 0}, "rl.epochs is 0; it should be 1 or more"),
+        ("spin", {"rollout__temperature": 0.0}, "rollout.temperature is 0.0; it should be above 0"),
+        ("spin", {"rollout__max_new": 3}, "rollout.max_new is 3; it should be below the 3 positions"),
     ],
 )
 def test_settings_that_make_no_sense(name, settings, message):
