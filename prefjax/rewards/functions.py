@@ -73,6 +73,8 @@ def overlong(run: Context, *, longest: int, margin: int) -> Score:
     20,480 and 4,096. With `longest` as `config.rollout.max_new`, what was cut has the whole of it.
     """
     del run
+    if margin < 1:
+        raise ConfigError(f"overlong(margin={margin}): it should be 1 or more, the tokens that the price rises over")
     return lambda frozen, sequences, ids: jnp.clip(
         (longest - margin - jnp.sum(sequences.response, axis=-1)) / margin, -1.0, 0.0
     )

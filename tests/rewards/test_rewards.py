@@ -41,6 +41,8 @@ def test_the_last_tokens_have_a_price():
     rows = jnp.arange(10)[None] < jnp.arange(1, 11)[:, None]
     found = make("overlong(longest=8, margin=4)")({}, SEQUENCES._replace(response=rows), jnp.zeros(10))[0]
     np.testing.assert_allclose(found, [0, 0, 0, 0, -0.25, -0.5, -0.75, -1, -1, -1])
+    with pytest.raises(ConfigError, match=r"overlong\(margin=0\): it should be 1 or more"):
+        make("overlong(longest=8, margin=0)")
 
 
 def test_ensembles():
