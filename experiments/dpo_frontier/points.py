@@ -1,7 +1,7 @@
 """Where every method stands: KL to the reference and gold reward of each prompt, along training."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from prefjax.sampling.best_of_n import expected_gold, kl_bound
 
 MEASURED = {"kl": "kl_exact", "gold": "gold", "proxy": "reward", "length": "length"}  # ours -> of a row of samples
 BEST = "Best of n"
+Rows = list[dict[str, Any]]  # of samples.jsonl
 
 
 class Points(NamedTuple):
@@ -29,30 +30,37 @@ class Points(NamedTuple):
 
 def read(method: str, found: Sequence[sweep.Run], folder: Path) -> Points | None:
     """The points of the runs in `folder` that all seeds of a setting have reached; None where there are none."""
-    settings: dict[Any, list[dict[int, dict[str, np.ndarray]]]] = {}
-    for run in found:
-        setting = run.changes.get(SETTINGS.get(method, ""))
-        settings.setdefault(setting, []).append(_steps(folder / run.name / "samples.jsonl"))
     where, values = [], {name: [] for name in MEASURED}
+    for setting, step, seeds in reached(found, folder, SETTINGS.get(method, "")):
+        where.append((setting, step))
+        ordered = [sorted(rows, key=lambda row: row["record"]) for rows in seeds]
+        for ours, name in MEASURED.items():
+            values[ours].append([[row[name] for row in rows] for rows in ordered])
+    return Points(method, where, {name: np.array(x) for name, x in values.items()}) if where else None
+
+
+def reached(found: Sequence[sweep.Run], folder: Path, axis: str) -> Iterator[tuple[Any, int, list[Rows]]]:
+    """(setting, step, samples of each seed) for the steps that all seeds of a setting have reached, in order.
+
+    Args:
+      found: the runs of a sweep.
+      folder: of the sweep.
+      axis: config path of what tells settings apart; None is the setting of runs that do not have it.
+    """
+    settings: dict[Any, list[dict[int, Rows]]] = {}
+    for run in found:
+        settings.setdefault(run.changes.get(axis), []).append(_by_step(folder / run.name / "samples.jsonl"))
     for setting, seeds in settings.items():
         for step in sorted(set.intersection(*(set(steps) for steps in seeds))):
-            where.append((setting, step))
-            for name, rows in values.items():
-                rows.append(np.stack([steps[step][name] for steps in seeds]))
-    return Points(method, where, {name: np.stack(rows) for name, rows in values.items()}) if where else None
+            yield setting, step, [steps[step] for steps in seeds]
 
 
-def _steps(path: Path) -> dict[int, dict[str, np.ndarray]]:
-    """Step -> what was measured `[P]` there, by record."""
-    steps: dict[int, list[dict[str, Any]]] = {}
+def _by_step(path: Path) -> dict[int, Rows]:
+    steps: dict[int, Rows] = {}
     for line in path.read_text().splitlines() if path.exists() else []:
         row = json.loads(line)
         steps.setdefault(row["step"], []).append(row)
-    ordered = {step: sorted(rows, key=lambda row: row["record"]) for step, rows in steps.items()}
-    return {
-        step: {ours: np.array([row[name] for row in rows]) for ours, name in MEASURED.items()}
-        for step, rows in ordered.items()
-    }
+    return steps
 
 
 def best_of(seeds: Sequence[dict[str, np.ndarray]], ns: Sequence[int]) -> Points:

@@ -1,12 +1,12 @@
 """Where an objective stands along its training: what is measured at each setting and step, and which point is shown."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scipy import stats
 
+from experiments.dpo_frontier.points import Rows, reached
 from prefjax import sweep
 from prefjax.evals.stats import Interval, by_prompt, holm, interval
 
@@ -30,26 +30,10 @@ def read(found: Sequence[sweep.Run], folder: Path, axis: str) -> list[Point]:
     prompts, each prompt the mean of its completions of all seeds; `gold_of_seeds` and `kl_of_seeds`; and
     `gold_by_prompt`, for comparisons paired by prompt.
     """
-    settings: dict[float, list[dict[int, list[dict[str, Any]]]]] = {}
-    for run in found:
-        settings.setdefault(run.changes[axis], []).append(_rows(folder / run.name / "samples.jsonl"))
-    return [
-        _point(setting, step, [steps[step] for steps in seeds])
-        for setting, seeds in settings.items()
-        for step in sorted(set.intersection(*(set(steps) for steps in seeds)))
-    ]
+    return [_point(setting, step, seeds) for setting, step, seeds in reached(found, folder, axis)]
 
 
-def _rows(path: Path) -> dict[int, list[dict[str, Any]]]:
-    """Step -> the rows of its samples."""
-    steps: dict[int, list[dict[str, Any]]] = {}
-    for line in path.read_text().splitlines() if path.exists() else []:
-        row = json.loads(line)
-        steps.setdefault(row["step"], []).append(row)
-    return steps
-
-
-def _point(setting: float, step: int, seeds: Sequence[list[dict[str, Any]]]) -> Point:
+def _point(setting: float, step: int, seeds: Sequence[Rows]) -> Point:
     rows = [row for own in seeds for row in own]
     point: Point = {"setting": setting, "step": step, "seeds": len(seeds)}
     for name, metric in MEASURES.items():
