@@ -7,7 +7,6 @@ The same command goes on where it was cut; with --minutes it cuts itself, and ex
 
 import argparse
 import json
-import math
 import os
 import signal
 import sys
@@ -34,23 +33,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="exit with 1 if a claim fails or a run is missing")
     parser.add_argument("--minutes", type=float, default=0, help="stop after so long; the same command goes on")
     parser.add_argument("--only", default="", help="stages whose name has this text; 'none' for the tables alone")
-    parser.add_argument("--memory", type=float, default=math.inf, metavar="GIB", help="of a device, for a program")
+    memory_help = "of a device that a program may take; by default what it has, where it tells"
+    parser.add_argument("--memory", type=float, metavar="GIB", help=memory_help)
     options = parser.parse_args(argv)
     p, folder = recipes.PROFILES[options.profile], options.workdir or Path("runs/dpo_frontier") / options.profile
+    limit = None if options.memory is None else options.memory * 2**30
     folder.mkdir(parents=True, exist_ok=True)
+    clock = threading.Timer(60 * options.minutes, os.kill, (os.getpid(), signal.SIGTERM))
+    clock.daemon = True
     if options.minutes:
-        clock = threading.Timer(60 * options.minutes, os.kill, (os.getpid(), signal.SIGTERM))
-        clock.daemon = True
         clock.start()
     try:
         with interrupt.handled():
-            for name, stage in stages.stages(p, folder, options.memory * 2**30).items():
+            for name, stage in stages.stages(p, folder, limit).items():
                 if options.only in name:
                     stages.timed(folder, name, stage)
     except (PrefjaxError, Interrupted) as error:
-        print(error or "interrupted", file=sys.stderr)
+        print(error, file=sys.stderr)
         print(f"The same command goes on; {folder} holds what is done.", file=sys.stderr)
         return error.exit_code
+    finally:
+        clock.cancel()
     return conclude(p, folder, options.check)
 
 

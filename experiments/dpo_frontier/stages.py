@@ -1,7 +1,6 @@
 """The stages of the study, each left alone once it is done: what they make lies in the folder of the study."""
 
 import json
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,13 +21,13 @@ from prefjax.sampling.candidates import group, scored
 from prefjax.train import train
 
 
-def stages(p: Profile, folder: Path, limit: float = math.inf) -> dict[str, Callable[[], None]]:
+def stages(p: Profile, folder: Path, limit: float | None = None) -> dict[str, Callable[[], None]]:
     """Name -> what does it, in order; a stage that is cut goes on in the next call.
 
     Args:
       p: the sizes.
       folder: of the study.
-      limit: bytes of a device that a program may take: see `sweep.train`.
+      limit: bytes of a device that a program may take, as `sweep.train` takes it.
     """
     found = {
         "gold reward": lambda: _gold(folder),
@@ -130,7 +129,7 @@ def _reward(p: Profile, folder: Path) -> None:
         _prefjax("normalize", p, folder, f"--reward={workdir}", f"--source={recipes.prompts(folder)}")
 
 
-def _sweep(p: Profile, folder: Path, method: str, limit: float) -> None:
+def _sweep(p: Profile, folder: Path, method: str, limit: float | None) -> None:
     sweep.train(recipes.runs(p, folder)[method], folder / method, limit=limit, say=print)
 
 
