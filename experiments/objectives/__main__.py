@@ -37,18 +37,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     logging.getLogger("prefjax.budget").setLevel(logging.ERROR)  # how far runs drift is what is measured
     results = options.workdir / "results.jsonl"
+    to_do = left(options.only, read(results))[: options.most]
     try:
         with interrupt.handled():
-            for name, config in recipes.base_models(options.workdir).items():
-                if options.only != "none" and not (options.workdir / name / "DONE").exists():
+            for name, config in recipes.base_models(options.workdir).items() if to_do else ():
+                if not (options.workdir / name / "DONE").exists():
                     train(config, options.workdir / name)
-            for objective in left(options.only, read(results))[: options.most]:
+            for objective in to_do:
                 print(f"--- {objective.name}", flush=True)
                 row = run(objective, options.workdir)
                 with results.open("a") as lines:
                     lines.write(json.dumps(row) + "\n")
     except Interrupted as signal:
-        print(f"{signal or 'interrupted'}; the same command goes on", file=sys.stderr)
+        print(signal, file=sys.stderr)
         return signal.exit_code
     tell(options.workdir, read(results), options.kl)
     return 0
