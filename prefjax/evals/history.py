@@ -43,7 +43,8 @@ def add(workdir: Path, step: int, evals: dict[str, Summary], calls: dict[str, st
         entry["train"] = _trained(workdir, step)
     with files.writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-    known = {name: call for name, call in entry.get("calls", {}).items() if name not in evals} | (calls or {})
+    known = {name: call for name, call in entry.get("calls", {}).items() if name not in evals}
+    known |= files.redact(calls or {})  # as the config is written
     files.write_json(file, entry | {"evals": entry["evals"] | evals} | ({"calls": known} if known else {}))
 
 

@@ -31,6 +31,11 @@ def test_call_strings_stay_with_what_they_measured(tmp_path):
     history.add(tmp_path, 2, {"few": {}, "more": {}}, {"few": "samples()", "more": "skill()"})
     history.add(tmp_path, 2, {"few": {}}, {"few": "samples(n=2)"})
     assert history.read(tmp_path)[0]["calls"] == {"few": "samples(n=2)", "more": "skill()"}
+    history.add(tmp_path, 2, {"asked": {}}, {"asked": "win_rate(judge=\"url(address='https://me:secret@host')\")"})
+    assert (
+        "secret" not in history.path(tmp_path, 2).read_text()
+        and "REDACTED@host" in history.path(tmp_path, 2).read_text()
+    )
 
 
 def test_training_is_averaged_since_the_evaluation_before(tmp_path):
