@@ -5,6 +5,7 @@ from typing import Any
 
 from prefjax.alarms.view import Alarm, View, change, evaluation, examples, known, now, of, points, series
 
+LIMITS = ("kl", "length_ratio", "benign_refusal", "unsafe_refusal", "factuality", "missing_eos", "entropy")
 KL = ("kl_exact", "kl")  # nats a sequence to the original reference: exact where it is measured
 _MEASURED_BY = {"kl": KL, "missing_eos": ("stopped",)}  # limit -> metrics, where they have other names
 
@@ -23,9 +24,12 @@ def over(view: View) -> Iterator[Alarm]:
 
 def limits_of(budget: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """The limits that are set, and the metrics that measure each, the best first."""
-    names = ("kl", "length_ratio", "benign_refusal", "unsafe_refusal", "factuality", "missing_eos", "entropy")
-    is_set = lambda limit: any(limit) if isinstance(limit, list | tuple) else bool(limit)
-    return {name: _MEASURED_BY.get(name, (name,)) for name in names if is_set(budget[name])}
+    return {name: _MEASURED_BY.get(name, (name,)) for name in LIMITS if is_set(budget[name])}
+
+
+def is_set(limit: Any) -> bool:
+    """Whether a limit is one: a number but 0, or a range with an end."""
+    return any(limit) if isinstance(limit, list | tuple) else bool(limit)
 
 
 def unmeasured(entry: Mapping[str, Any], budget: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

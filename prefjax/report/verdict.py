@@ -3,13 +3,13 @@
 import math
 from typing import Any, NamedTuple
 
+from prefjax.alarms.limits import LIMITS, is_set
 from prefjax.report.groups import Group, over_runs
 from prefjax.report.metrics import known, moved, number, signed, with_interval
 from prefjax.report.runs import Estimate, Run
 from prefjax.report.sides import Side
 from prefjax.resolve import is_call, parse
 
-LIMITS = ("kl", "length_ratio", "benign_refusal", "unsafe_refusal", "factuality", "missing_eos", "entropy")
 _POINTS = ("benign_refusal", "factuality")
 
 
@@ -77,7 +77,7 @@ def raised(group: Group) -> tuple[str, str]:
 def budget(run: Run, name: str) -> Any:
     """A limit of the run's drift budget; None where it has none, or it is off."""
     limit = run.config.get(f"budget.{name}")
-    return limit if (any(limit) if isinstance(limit, list | tuple) else limit) else None
+    return limit if is_set(limit) else None
 
 
 def distance(group: Group) -> list[tuple[int, Estimate]]:
