@@ -47,6 +47,7 @@ def make(
     records = records_of(run, source, limit)
     table, counts = load.resolve(rows or c.data.rows, "prefjax.data.rows")(records, run.tokenizer, c.data.max_length)
     load.warn(source, counts, c.data.max_length)
+    run.facts.setdefault("calibration", {})[f"{source}[:{len(records)}]"] = counts
     if c.reference == "cached":
         model = run.nets["reference"], run.frozen["reference"]
         table, _ = reference.cached(c, *model, run.parallel, run.tokenizer.digest, table)

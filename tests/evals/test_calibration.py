@@ -64,6 +64,7 @@ def test_margins_are_those_of_the_step(algorithm):
     everything = calibration.make(run, source=c.data.train)(state, run.frozen, None)["samples"]
     np.testing.assert_allclose(margins, [row["margin"] for row in everything], rtol=1e-4, atol=1e-5)
     assert len(found["samples"]) == 12 and abs(metrics["rewards/margin"].value) <= max(map(abs, margins))
+    assert run.facts["calibration"][f"{SOURCE}[:12]"]["rows"] == 12
     assert {row["slice"] for row in found["samples"]} and 0 <= found["ece"] <= 0.5
 
 
