@@ -40,7 +40,7 @@ def process_reward_loss(
     >>> print(f"{loss.value:.6f}")  # log(1 + e)
     1.313262
     """
-    target = jnp.ones(mask.shape, jnp.float32) if target is None else target
+    target = jnp.ones(rewards.shape, jnp.float32) if target is None else target
     mask, rewards, q = masked(mask, where, rewards=rewards, target=target)
     losses = -q * jax.nn.log_sigmoid(rewards) - (1 - q) * jax.nn.log_sigmoid(-rewards)
     side = jnp.sign(q - 0.5)
