@@ -83,7 +83,7 @@ def conclude(p: recipes.Profile, folder: Path, check: bool) -> int:
     (folder / "table.md").write_text(text)
     print(text, end="")
     try:
-        figures.draw(folder / "fig", found)
+        figures.draw(folder / "fig.png", found)
     except ModuleNotFoundError:
         print("No figure: matplotlib is missing (pip install 'prefjax[plots]').", file=sys.stderr)
     for name in missing:

@@ -18,8 +18,7 @@ LOOKS = {
 
 
 def draw(path: Path, found: Mapping[str, Points]) -> None:
-    """Writes the points, means over seeds, and the envelopes with their 95 % bands, as `path`.png and .svg."""
-    import matplotlib as mpl
+    """Writes the points, means over seeds, and the envelopes with their 95 % bands, as PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.5), layout="constrained")
@@ -42,6 +41,4 @@ def draw(path: Path, found: Mapping[str, Points]) -> None:
     for axes in (left, right):
         axes.legend(fontsize=8, loc="lower right")
         axes.grid(alpha=0.3)
-    with mpl.rc_context({"svg.hashsalt": "prefjax"}):
-        figure.savefig(path.with_suffix(".png"), dpi=120)
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    figure.savefig(path, dpi=120)
