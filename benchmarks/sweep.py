@@ -55,6 +55,8 @@ def main() -> None:
     parser.add_argument("--trl-python")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if options.trl_python and not options.peers:
+        parser.error("--trl-python needs --peers, the folder of the scripts that run TRL")
     axes = [f"loss.beta={','.join(map(str, BETAS))}", f"seed=0..{options.runs // len(BETAS) - 1}"]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
