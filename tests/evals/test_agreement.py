@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prefjax.evals.agreement import LEVELS, alpha, comparisons, shared, tally
+from prefjax.evals.agreement import LEVELS, alpha, comparisons, shared
 
 krippendorff = pytest.importorskip("krippendorff")
 
@@ -17,6 +17,14 @@ def ratings(rng, units, annotators, values, noise):
 
 def values_of(table):
     return [[int(v) for v in column if not np.isnan(v)] for column in table.T]
+
+
+def tally(units):
+    """Counts of values: a row for each unit, a column for each value, in its order."""
+    columns = {value: i for i, value in enumerate(sorted({value for unit in units for value in unit}))}
+    counts = np.zeros((len(units), len(columns)), np.int64)
+    np.add.at(counts, ([i for i, u in enumerate(units) for _ in u], [columns[v] for u in units for v in u]), 1)
+    return counts
 
 
 @pytest.mark.parametrize("level", LEVELS)
