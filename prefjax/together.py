@@ -150,8 +150,10 @@ class Program:
     """The step of several runs, compiled once, and where its arguments lie: the runs are dealt to the devices.
 
     step: (active `[R]` bool, states `[R]`, frozen, hparams `[R]`, batch, keys `[R, 2]`) -> (states, metrics `[R]`).
-    A run that is not active keeps its state. Where the devices do not divide the runs, R is larger by copies of the
-    last run, which are never active.
+    A run that is not active keeps its state, and its metrics are 0. Where the devices do not divide the runs, R is
+    larger by copies of the last run, which are never active.
+
+    The runs of an accelerator take their step at once, by `jax.vmap`, those of a CPU one after another, by `in_turn`.
     """
 
     def __init__(self, runs: list[Setup]):
@@ -165,12 +167,13 @@ class Program:
         self.frozen = _put(runs[0].frozen, self.whole)
         self.hparams = self.stacked([run.hparams for run in runs])
         self.keys = self.stacked([jax.random.key_data(jax.random.key(run.config.seed)) for run in runs])
-        one = one_step(runs[0].algorithm.step)
+        one = jax.jit(one_step(runs[0].algorithm.step))  # traced once, for its shapes and for itself
         axes = (0, 0, None, 0, 0 if len(self.seeds) > 1 else None, 0)
 
         def moved(active, state, frozen, hparams, batch, key):
-            new, metrics = one(state, frozen, hparams, batch, jax.random.wrap_key_data(key))
-            return jax.tree.map(lambda x, y: jnp.where(active, x, y), new, state), metrics
+            step = lambda: one(state, frozen, hparams, batch, jax.random.wrap_key_data(key))
+            none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(step)[1])
+            return jax.lax.cond(active, step, lambda: (state, none))
 
         own = (jax.vmap if devices[0].platform != "cpu" else in_turn)(moved, axes)
         specs = tuple(PartitionSpec() if axis is None else PartitionSpec("runs") for axis in axes)
@@ -226,18 +229,24 @@ class Program:
         return active, jax.tree.map(many, state), self.frozen, self.hparams, batch, self.keys
 
 
-def in_turn(function: Callable, axes: Sequence[int | None]) -> Callable:
-    """As `jax.vmap` over leading axes, one element after another: one run keeps the cores of a CPU busy, and vmap of
-    its products is slower than a loop over them and holds the temporaries of all runs at once."""
+def in_turn(step: Callable, axes: Sequence[int | None]) -> Callable:
+    """As `jax.vmap` of (active, state, ...) -> (state, metrics), one run after another.
 
-    def mapped(*arguments):
-        def one(turns):
-            rest = iter(turns)
-            return function(*(x if axis is None else next(rest) for x, axis in zip(arguments, axes, strict=True)))
+    One run keeps the cores of a CPU busy: vmap of its products is slower than a loop over them, and holds the
+    temporaries of all runs at once. The states are changed where they lie, and runs that are not active take no time.
+    """
 
-        return jax.lax.map(one, [x for x, axis in zip(arguments, axes, strict=True) if axis == 0])
+    def each(active, states, *rest):
+        def one(states, index):
+            own = lambda x: jax.lax.dynamic_index_in_dim(x, index, keepdims=False)
+            given = zip((active, states, *rest), axes, strict=True)
+            new, metrics = step(*(x if axis is None else jax.tree.map(own, x) for x, axis in given))
+            put = lambda x, y: jax.lax.dynamic_update_index_in_dim(x, y, index, 0)
+            return jax.tree.map(put, states, new), metrics
 
-    return mapped
+        return jax.lax.scan(one, states, jnp.arange(len(active)))
+
+    return each
 
 
 def _put(tree: Any, sharding: NamedSharding) -> Any:

@@ -6,6 +6,7 @@ import shutil
 import signal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -123,6 +124,29 @@ def test_a_program_that_takes_too_much_is_run_in_parts(folder, tmp_path, monkeyp
     told.clear()
     found = swept(tmp_path, "optim.lr=1e-3,3e-4", limit=(most - 0.1) * 2**20, say=say)
     assert [count for count, _ in told] == [1, 1] and all(mib < most for _, mib in told)
+    for run in found:
+        same(tmp_path / run.name, folder / run.name)
+
+
+def test_a_turn_is_a_lane_of_vmap():
+    def step(active, state, frozen, number):
+        return jax.lax.cond(active, lambda: (state + frozen * number, number), lambda: (state, jnp.zeros_like(number)))
+
+    arguments = np.array([True, False, True]), jnp.ones((3, 2)), jnp.float32(2), jnp.arange(3.0)
+    for found in (jax.vmap, together.in_turn):
+        states, metrics = jax.jit(found(step, (0, 0, None, 0)))(*arguments)
+        np.testing.assert_array_equal(states, [[1, 1], [1, 1], [5, 5]])
+        np.testing.assert_array_equal(metrics, [0, 0, 2])
+
+
+@pytest.mark.parametrize("accelerator", [False, True])
+def test_a_device_may_have_several_runs(accelerator, folder, tmp_path, monkeypatch):
+    """Three runs on two devices: two, and one beside a copy that never moves."""
+    if accelerator:
+        monkeypatch.setattr(together, "in_turn", jax.vmap)
+    monkeypatch.setattr(together.jax, "devices", lambda: jax.local_devices()[:2])
+    found = sweep.runs(config(), [axes.axis(text) for text in AXES])[:3]
+    sweep.train(found, tmp_path)
     for run in found:
         same(tmp_path / run.name, folder / run.name)
 
