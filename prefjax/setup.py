@@ -145,12 +145,12 @@ def check_fit(nets: dict[str, Any], tokenizer: Any, max_length: int) -> None:
 def evaluations(run: Setup) -> dict[str, Callable]:
     """Those that the config of a run names. They see the whole model, whatever is trained of it."""
     found = {name: resolve(text, "prefjax.evals")(run) for name, text in run.config.evals.items() if text}
-    seen: tuple[Any, Any] = None, None  # the trained parameters and the whole ones, which have to stay the same object
 
     def of_whole(evaluate: Callable, state: TrainState, frozen: Frozen, key: jax.Array) -> dict[str, Any]:
-        nonlocal seen
-        if seen[0] is not state.params:
-            seen = state.params, run.whole(state.params, frozen, run.hparams)
-        return evaluate(state._replace(params=seen[1]), frozen, key)
+        trained, whole = run.shared.get("whole", (None, None))  # of the last state alone, whichever run it is of
+        if trained is not state.params:
+            whole = run.whole(state.params, frozen, run.hparams)  # one object for all evaluations, which know it again
+            run.shared["whole"] = state.params, whole
+        return evaluate(state._replace(params=whole), frozen, key)
 
     return {name: functools.partial(of_whole, evaluate) for name, evaluate in found.items()}

@@ -4,15 +4,17 @@ import contextlib
 import json
 import shutil
 import signal
+import weakref
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prefjax import axes, checkpoint, sweep, together
+from prefjax import axes, checkpoint, mesh, sweep, together
 from prefjax.config import base
 from prefjax.errors import Interrupted, SweepError
+from prefjax.setup import evaluations, setup, sibling
 from prefjax.train import train
 
 AXES = ("optim.lr=1e-3,3e-4", "seed=0,1")
@@ -149,6 +151,17 @@ def test_a_device_may_have_several_runs(accelerator, folder, tmp_path, monkeypat
     sweep.train(found, tmp_path)
     for run in found:
         same(tmp_path / run.name, folder / run.name)
+
+
+def test_evaluations_of_several_runs_hold_one_state():
+    """The newest: else those of all runs would lie on one device between two evaluations."""
+    run, held = setup(config(), parallel=mesh.single()), []
+    for one in (run, sibling(run, config())):
+        state = one.parallel.place(one.algorithm.init(jax.random.key(0), one.params))
+        evaluations(one)["held_out"](state, one.frozen, jax.random.key(0))
+        held.append(weakref.ref(jax.tree.leaves(state.params)[0]))
+        del state
+    assert [ref() is None for ref in held] == [True, False]
 
 
 def test_a_frozen_reward_model_may_have_moments(folder, tmp_path):
