@@ -60,11 +60,18 @@ def trained(task: Task, say: Say = print) -> Failure | None:
             configs, workdirs, idle = left
             count = together.train(configs, [*map(Path, workdirs)], idle=idle, limit=task.limit, say=say)
             left = configs[count:], workdirs[count:], idle[count:]
-    except PrefjaxError as error:
+    except Exception as error:
         if processes.several():
             raise  # the others wait for this one
-        return Failure(str(error), error.exit_code)
+        return _told(error)
     return None
+
+
+def _told(error: Exception) -> Failure:
+    """As the command line has it: by message and exit code, or what nobody foresaw by its trace and Python's own 1."""
+    if isinstance(error, PrefjaxError):
+        return Failure(str(error), error.exit_code)
+    return Failure("".join(traceback.format_exception(error)))
 
 
 def away(task: Task, *signals: int, joining: tuple[str, int, int] | None = None) -> Failure | None:
@@ -83,8 +90,8 @@ def away(task: Task, *signals: int, joining: tuple[str, int, int] | None = None)
             return trained(task)
     except Interrupted as error:
         return Failure(str(error), error.exit_code)
-    except Exception:
-        return Failure(traceback.format_exc())
+    except Exception as error:
+        return _told(error)
 
 
 def here() -> Engine:
@@ -212,8 +219,7 @@ def ray(*, address: str = "", cpus: float = 1, gpus: float = 0, **resources: flo
             raise ConfigError(f"--engine=ray: {str(error).strip().splitlines()[0]}") from None
         refs: dict[Any, int] = {}
         try:
-            asked = {"num_cpus": cpus, "num_gpus": gpus, "resources": resources, "max_calls": 1}
-            remote = cluster.remote(**asked)(away)
+            remote = cluster.remote(num_cpus=cpus, num_gpus=gpus, resources=resources, max_calls=1)(away)
             refs |= {remote.remote(task): index for index, task in enumerate(tasks)}
             say(f"{len(refs)} tasks of Ray: {cluster.get_runtime_context().gcs_address}")
             with interrupt.deferred() as asked:  # what a handler raises inside of Ray comes out as another exception

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 import jax
 import pytest
 
-from prefjax import axes, engines, interrupt, sweep
+from prefjax import axes, engines, interrupt, sweep, together
 from prefjax.errors import ConfigError, SweepError
 from tests.test_together import config, same
 
@@ -43,6 +43,18 @@ def checked(engine, folder):
         assert [row["name"] for row in table["runs"]] == [run.name for run in found]
         assert table["programs"] == [[run.name for run in found[:2]], [run.name for run in found[2:]]]
     return found
+
+
+def test_what_nobody_foresaw_ends_no_other_program(tmp_path, monkeypatch):
+    """A device out of memory, or a bug: it is told with its trace."""
+    trained = together.train
+    ends = iter([lambda *_, **knobs: 1 / 0, trained])
+    monkeypatch.setattr(together, "train", lambda *given, **knobs: next(ends)(*given, **knobs))
+    found = runs_of("optim.clip=0.0,1.0", steps=0)
+    with pytest.raises(SweepError, match=r"(?s)program 1: Traceback .*test_engines.*ZeroDivisionError") as error:
+        sweep.train(found, tmp_path)
+    assert error.value.exit_code == 1 and "program 2" not in str(error.value)
+    assert [sweep.over(run, tmp_path) for run in found] == ["", "done"]
 
 
 @needs("submitit")
