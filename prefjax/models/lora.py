@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from prefjax.errors import ConfigError
 from prefjax.types import Params
@@ -31,7 +32,7 @@ def targets(params: Params, pattern: str, rank: int) -> list[Path]:
     Raises:
       ConfigError: it is no regex, it finds nothing, or a layer is narrower than the rank.
     """
-    shapes = {"/".join(path): leaf.shape for path, leaf in _flat(params).items()}
+    shapes = {path: leaf.shape for path, leaf in flatten_dict(params, sep="/").items()}
     linear = {path: shape for path, shape in shapes.items() if re.search(_LINEAR, path)}
     try:
         found = [path for path in linear if re.search(pattern, path)]
@@ -54,20 +55,20 @@ def add(params: Params, key: jax.Array, pattern: str, rank: int) -> Params:
 
     B is 0, and A uniform between -1 and 1 over the root of its inputs, as in the authors' code.
     """
-    flat, paths = _flat(params), targets(params, pattern, rank)
+    flat, paths = flatten_dict(params), targets(params, pattern, rank)
     for path, own in zip(paths, jax.random.split(key, len(paths)), strict=True):
         layers, wide, out = flat[*path, "kernel"].shape
         bound = 1 / math.sqrt(wide)
         flat[*path, "lora_a"] = jax.random.uniform(own, (layers, wide, rank), minval=-bound, maxval=bound)
         flat[*path, "lora_b"] = jnp.zeros((layers, rank, out))
-    return _nested(flat)
+    return unflatten_dict(flat)
 
 
 def scaled(params: Params, scale: float | jax.Array) -> Params:
     """`params` with `scale`, alpha / r, beside every adapter."""
-    flat = _flat(params)
+    flat = flatten_dict(params)
     scales = {(*path, "lora_scale"): jnp.full(len(flat[*path, "lora_a"]), scale, jnp.float32) for path in _layers(flat)}
-    return _nested(flat | scales)
+    return unflatten_dict(flat | scales)
 
 
 def split(params: Params) -> tuple[Params, Params]:
@@ -79,45 +80,29 @@ def split(params: Params) -> tuple[Params, Params]:
     if not names:
         return params, {}
     trained = lambda path: path[0] not in names or path[-1] in ("lora_a", "lora_b") or "score_head" in path
-    flat = _flat(params)
-    return tuple(_nested({p: x for p, x in flat.items() if trained(p) is side}) for side in (True, False))
+    flat = flatten_dict(params)
+    return tuple(unflatten_dict({p: x for p, x in flat.items() if trained(p) is side}) for side in (True, False))
 
 
 def join(params: Params, other: Params) -> Params:
     """A tree with the leaves of both; `other` has the last word."""
-    return _nested(_flat(params) | _flat(other)) if other else params
+    return unflatten_dict(flatten_dict(params) | flatten_dict(other)) if other else params
 
 
 def merge(params: Params) -> Params:
     """Parameters without adapters that compute the same: W + scale A B."""
-    flat = _flat(params)
+    flat = flatten_dict(params)
     for path in _layers(flat):
         a, b, scale = (flat.pop((*path, f"lora_{name}")) for name in ("a", "b", "scale"))
         added = jnp.einsum("l,ldr,lrf->ldf", scale, a, b, precision="highest")
         flat[*path, "kernel"] += added
-    return _nested(flat)
+    return unflatten_dict(flat)
 
 
 def adapted(params: Params) -> set[str]:
     """The names of the trees that have adapters."""
-    return {path[0] for path in _layers(_flat(params))}
+    return {path[0] for path in _layers(flatten_dict(params))}
 
 
 def _layers(flat: dict[Path, Any]) -> list[Path]:
-    return [path[:-1] for path in flat if path and path[-1] == "lora_a"]
-
-
-def _flat(tree: Any, path: Path = ()) -> dict[Path, Any]:
-    if not isinstance(tree, dict):
-        return {path: tree}
-    return {place: leaf for key, inner in tree.items() for place, leaf in _flat(inner, (*path, key)).items()}
-
-
-def _nested(flat: dict[Path, Any]) -> Params:
-    tree: Params = {}
-    for path, leaf in flat.items():
-        inner = tree
-        for key in path[:-1]:
-            inner = inner.setdefault(key, {})
-        inner[path[-1]] = leaf
-    return tree
+    return [path[:-1] for path in flat if path[-1] == "lora_a"]
