@@ -43,7 +43,10 @@ def axis(text: str) -> Axis:
         if not ends or low >= high or (match[1] == "log" and low <= 0):
             raise ConfigError(f"--axis {text!r}: expected {match[1]}(LOW,HIGH) with LOW < HIGH, and LOW > 0 for log")
         return Axis(path, law=match[1], range=(float(low), float(high)))
-    return Axis(path, tuple(_literal(part) for part in _split(values)))
+    parts = _split(values)
+    if not all(part.strip() for part in parts):
+        raise ConfigError(f"--axis {text!r}: there is no value beside a comma; an empty text is ''")
+    return Axis(path, tuple(_literal(part) for part in parts))
 
 
 def read(path: str | Path) -> list[Axis]:
@@ -107,7 +110,7 @@ def _draw(rng: np.random.Generator, axis: Axis) -> Any:
 def _split(text: str) -> list[str]:
     """The parts between commas that stand in no bracket and no quotes."""
     bracketed = r"\([^)]*\)|\[[^\]]*\]|'[^']*'|\"[^\"]*\""
-    return re.findall(rf"(?:{bracketed}|[^,])+", text)
+    return re.findall(rf"((?:{bracketed}|[^,])*),", f"{text},")
 
 
 def _literal(text: str) -> Any:

@@ -42,6 +42,8 @@ def test_points_are_drawn_within_their_range_and_the_same_again():
     [
         (["loss.beta"], {}, "expected PATH=VALUES"),
         (["seed=3..1"], {}, "the range is empty"),
+        (["loss.beta=0.1,,0.2"], {}, "no value beside a comma"),
+        (["loss.beta=,"], {}, "no value beside a comma"),
         (["optim.lr=log(0,1)"], {"draws": 2}, "LOW > 0 for log"),
         (["optim.lr=log(1e-6,1e-4)"], {}, "say how many points with --draws=N"),
         (["seed=0..1", "seed=2..3"], {}, "--axis seed is given twice"),
