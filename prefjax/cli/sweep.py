@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from prefjax import axes, interrupt
+from prefjax import interrupt
 from prefjax.cli.parsers import parser
 from prefjax.cli.train import parsed
 from prefjax.errors import ConfigError, SweepError
@@ -25,6 +25,8 @@ def main(argv: list[str]) -> int:
     flags.add_argument("--dry_run", action="store_true", help="print the runs and the programs they are, and stop")
     flags.epilog = "And of prefjax train: --config, --config.name=value, --coordinator, --processes, --process_id."
     options, rest = flags.parse_known_args(argv)
+
+    from prefjax import axes
 
     over = [axis for path in options.axes for axis in axes.read(path)] + [axes.axis(text) for text in options.axis]
     if not over:
