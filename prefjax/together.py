@@ -164,7 +164,8 @@ class Program:
         self.each, self.whole = (NamedSharding(over, PartitionSpec(*axes)) for axes in (("runs",), ()))
         self.runs, self.lanes = runs, count * each
         self.seeds = {run.config.seed: run.batches_of(run.config.seed) for run in runs}
-        self.frozen = _put(runs[0].frozen, self.whole)
+        lies = lambda x: _put(x, self.whole) if isinstance(x, jax.Array) else x  # what waits on the host stays there
+        self.frozen = jax.tree.map(lies, runs[0].frozen)
         self.hparams = self.stacked([run.hparams for run in runs])
         self.keys = self.stacked([jax.random.key_data(jax.random.key(run.config.seed)) for run in runs])
         one = jax.jit(one_step(runs[0].algorithm.step))  # traced once, for its shapes and for itself

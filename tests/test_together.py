@@ -225,6 +225,17 @@ def test_other_algorithms(algorithm, accelerator, tmp_path, monkeypatch):
     same(tmp_path / found[3].name, tmp_path / "alone")
 
 
+def test_a_reference_that_waits_on_the_host_stays_there(tmp_path):
+    c = config()
+    c.algorithm, c.loss, c.model, c.tokenizer = "dpo", "dpo_loss(beta=0.1)", str(start(tmp_path / "start")), ""
+    c.frozen.reference, c.reference, c.cache, c.evals = c.model, "cached", str(tmp_path / "cache"), {}
+    step = together.Program([setup(c, parallel=mesh.single())])
+    assert {type(x) for x in jax.tree.leaves(step.frozen)} == {np.ndarray}
+    found = sweep.runs(c, [axes.axis("seed=0,1")])
+    sweep.train(found, tmp_path)
+    assert all(sweep.over(run, tmp_path) == "done" for run in found)
+
+
 @pytest.mark.parametrize("algorithm", [pytest.param("ppo", marks=pytest.mark.slow), "grpo"])
 def test_samples_of_a_run_are_those_it_draws_alone(algorithm, tmp_path):
     c = config(steps=1)
