@@ -5,14 +5,17 @@ python benchmarks/sweep.py [--work desk] [--runs 16] [--steps 40] [--out FILE] [
 All three train the same configs, without evaluations, from one model, with a compilation cache of their own: of the
 desk world, or of stories260K on real pairs (PREFJAX_DATA names the folder that holds both). With `--trl-python` also
 as many processes of TRL, as its users would, with its defaults: as many steps of as many pairs about as long, on a
-model of that shape. Prints JSON lines: seconds in all, start and compilation included, and the peak memory of a
-process.
+model of that shape. Prints JSON lines: seconds in all, start and compilation included, of the clock and of the
+processor; the peak memory of a process; and seconds a step of a program, at the end. `taskset -c 0` before it gives the
+figures of one core.
 """
 
 import argparse
 import functools
 import json
 import os
+import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -61,19 +64,37 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        words = [*WORKS[options.work](base), f"--config.steps={options.steps}", "--config.log_every=20"]
+        words = [
+            *WORKS[options.work](base),
+            f"--config.steps={options.steps}",
+            f"--config.log_every={options.steps // 2}",
+        ]
         words += ["--config.evals={}", f"--config.batch_size={PAIRS[options.work]}"]
         ways = {way: functools.partial(WAYS[way], base / way.replace(" ", "_"), words, axes) for way in options.ways}
         if options.trl_python:
             ways["processes of TRL"] = lambda: max(trl(options) for _ in range(options.runs))
         for way, train in ways.items():
-            began = time.perf_counter()
+            began, used = time.perf_counter(), processor()
             most = train()
-            rows.append({"work": options.work, "way": way, "runs": options.runs, "steps": options.steps})
-            rows[-1] |= {"seconds": round(time.perf_counter() - began, 1), "peak_mib": round(most / 2**20)}
+            rows.append({"work": options.work, "way": way, "cores": len(os.sched_getaffinity(0)), "runs": options.runs})
+            rows[-1] |= {"steps": options.steps, "seconds": round(time.perf_counter() - began, 1)}
+            rows[-1] |= {"processor_s": round(processor() - used, 1), "peak_mib": round(most / 2**20)}
+            if steps := [last(path) for path in base.glob(f"{way.replace(' ', '_')}/*/timing.jsonl")]:
+                rows[-1] |= {"step_s": round(statistics.median(steps), 4)}
             print(json.dumps(rows[-1]), flush=True)
     if options.out:
         options.out.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def processor() -> float:
+    """Seconds of the processor that the processes took which have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def last(timing: Path) -> float:
+    """Seconds a step, of all runs of its program, in the last interval that a run recorded."""
+    return json.loads(timing.read_text().splitlines()[-1])["seconds"]
 
 
 def one_program(folder: Path, words: list[str], axes: list[str]) -> float:
