@@ -219,7 +219,7 @@ class Meter:
 
     def flush(self) -> None:
         """Waits for all that was added, and records it."""
-        jax.block_until_ready(self._new)
+        jax.block_until_ready((self._late, self._new))
         each = (time.perf_counter() - self._clock) / max(len(self._late) + len(self._new), 1)
         self.turn(each)
         self.turn(each)

@@ -1,7 +1,9 @@
 """The record of a run: what is written when, and what a resumed run may change."""
 
 import json
+import time
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -37,6 +39,23 @@ def test_an_interval_is_written_when_the_next_one_ends(record, tmp_path):
     meter.flush()
     assert lines(tmp_path) == [{"step": 2, "train/loss": 1.5}, {"step": 3, "train/loss": 7.0}]
     assert all(row["seconds"] >= 0 for row in lines(tmp_path, "timing.jsonl"))
+
+
+def test_the_clock_of_the_last_interval_has_its_steps(record, tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def wait(tree):  # steps are done a second after each other, when they are waited for
+        clock[0] += len(jax.tree.leaves(tree)) / len(jax.tree.leaves((1, step(1.0))))
+        return tree
+
+    monkeypatch.setattr(jax, "block_until_ready", wait)
+    meter = Meter(record)
+    for at in (1, 2):
+        meter.add(at, step(1.0))
+    meter.turn()
+    meter.flush()
+    assert [row["seconds"] for row in lines(tmp_path, "timing.jsonl")] == [1.0]
 
 
 def test_a_step_that_is_not_finite_is_named(record):
