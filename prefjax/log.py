@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -154,11 +154,17 @@ def _line(row: Mapping[str, Any]) -> str:
 class Meter:
     """Means of a step's metrics over an interval, fetched an interval late, so that the loop never waits for a step.
 
-    `watch`, if there is one, sees the numbers of every step, and is waited for at the first.
+    `watch`, if there is one, sees the numbers of every step, and is waited for at the first. `records_at`, if it is
+    given, says of which records the batch of a step was made.
     """
 
-    def __init__(self, record: Record, watch: Callable[[dict[str, float]], None] | None = None):
-        self._record, self._watch, self._started = record, watch, False
+    def __init__(
+        self,
+        record: Record,
+        watch: Callable[[dict[str, float]], None] | None = None,
+        records_at: Callable[[int], Iterable[int]] | None = None,
+    ):
+        self._record, self._watch, self._records_at, self._started = record, watch, records_at, False
         self._late: list[tuple[int, dict[str, Any]]] = []
         self._new: list[tuple[int, dict[str, Any]]] = []
         self._cut: dict[str, Mean] | None = None  # the sums of an interval that an interruption cut in two
@@ -196,8 +202,11 @@ class Meter:
             finite = metrics.pop("finite")
             if finite.total < finite.weight:
                 wrong = [name for name, mean in metrics.items() if not np.isfinite(mean.total)]
+                batch = ""
+                if self._records_at:
+                    batch = f" on records {', '.join(map(str, self._records_at(step)))} of the source, counted from 0"
                 raise NonFiniteError(
-                    f"step {step}: {', '.join(wrong)} not finite; the step was left out, and the run ends here: "
+                    f"step {step}: {', '.join(wrong)} not finite{batch}; the step was left out, and the run ends here: "
                     "lower optim.lr, or start again from the last checkpoint"
                 )
             if self._watch:

@@ -9,7 +9,7 @@ import jax
 from prefjax import adapters, checkpoint, mesh, models, reference
 from prefjax.config import hparams, validate
 from prefjax.data import load
-from prefjax.data.batches import batches
+from prefjax.data.batches import batches, order
 from prefjax.errors import ConfigError
 from prefjax.resolve import is_call, resolve
 from prefjax.types import Frozen, Mixed, Params, Setup, TrainState
@@ -76,6 +76,7 @@ def setup(
         parallel=parallel,
         batch_at=lambda step: parallel.deal(own(step)),
         batches_of=batches_of,
+        records=rows.records,
         prompts=rows.prompts,
         facts=facts,
         shared={},
@@ -114,6 +115,12 @@ def sibling(run: Setup, config: Any) -> Setup:
         batch_at=lambda step: run.parallel.deal(own(step)),
         facts=dict(run.facts),
     )
+
+
+def records_of(run: Setup) -> Callable[[int], Any]:
+    """Which records the batch that led to a step was made of: number of the step, from 1 -> indices `[B]`."""
+    rows_at = order(len(run.records), run.config.batch_size, run.config.seed)
+    return lambda at: run.records[rows_at(at - 1)]
 
 
 def mixed(prompts_at: Callable[[int], Any], demos_at: Callable[[int], Any]) -> Callable[[int], Any]:

@@ -20,7 +20,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from prefjax import budget, files, host, interrupt, mesh, processes, saves
 from prefjax.errors import Interrupted, PrefjaxError
 from prefjax.log import Meter, Record, progress
-from prefjax.setup import evaluations, setup, sibling
+from prefjax.setup import evaluations, records_of, setup, sibling
 from prefjax.train import begin, due, evaluate, finish, one_step, prefetch, settle, take_up
 from prefjax.types import Sequences as Rows
 from prefjax.types import Setup, TrainState
@@ -96,7 +96,8 @@ class Lane:
     def __init__(self, run: Setup, record: Record, stack: contextlib.ExitStack):
         """Opens its checkpoints, until the stack is closed."""
         self.run, self.record, self.evals = run, record, evaluations(run)
-        self.meter, self.verdict, self.alive = Meter(record, run.algorithm.watch), budget.Verdict(), True
+        self.meter, self.verdict = Meter(record, run.algorithm.watch, records_of(run)), budget.Verdict()
+        self.alive = True
         begin(run, record)
         inside = lambda: self.verdict.inside
         opened = saves.Checkpoints(record.workdir, run.config.keep, inside, beside=True)

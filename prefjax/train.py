@@ -14,7 +14,7 @@ from prefjax.errors import CheckpointError, Interrupted
 from prefjax.evals import history
 from prefjax.evals.summary import mean, metrics, summarise
 from prefjax.log import Meter, Record, progress
-from prefjax.setup import evaluations, setup
+from prefjax.setup import evaluations, records_of, setup
 from prefjax.types import Setup, TrainState
 
 
@@ -79,7 +79,7 @@ def fit(run: Setup, evals: dict[str, Callable], record: Record) -> tuple[TrainSt
     """
     config, key = run.config, jax.random.key(run.config.seed)
     host.give_back_after_compiling()
-    step, meter = run.parallel.update(one_step(run.algorithm.step)), Meter(record, run.algorithm.watch)
+    step, meter = run.parallel.update(one_step(run.algorithm.step)), Meter(record, run.algorithm.watch, records_of(run))
     state = run.parallel.place(run.algorithm.init(key, run.params))
     verdict = budget.Verdict()
     with saves.Checkpoints(record.workdir, config.keep, lambda: verdict.inside) as checkpoints:

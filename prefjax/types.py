@@ -160,6 +160,7 @@ class Setup(NamedTuple):
     parallel: Any  # how functions run on the devices: prefjax.mesh.Parallel
     batch_at: Callable[[int], Any]  # a pure function of the step: a batch on the devices
     batches_of: Callable[[int], Callable[[int], Any]]  # the same for any seed, of numpy arrays
+    records: Any  # [rows] int32: which record of the source a row is of
     prompts: Any  # [rows] uint64: which prompts are trained on, so that an evaluation can keep off them
     facts: dict[str, Any]  # what the record should say of the data: rows, drops; evaluations add theirs
     shared: dict[Any, Any]  # what evaluations, and runs of one program, have in common: samples, compiled functions

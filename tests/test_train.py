@@ -10,6 +10,7 @@ from prefjax import checkpoint
 from prefjax.config import base, numbers, validate
 from prefjax.errors import CheckpointError, ConfigError, DataError, NonFiniteError, PrefjaxError
 from prefjax.saves import Checkpoints
+from prefjax.setup import records_of, setup
 from prefjax.train import due, prefetch, train
 
 DEMOS = "prefjax.worlds.desk:demos(n=64)"
@@ -191,7 +192,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(sft_run, tmp_pat
     monkeypatch.syspath_prepend(tmp_path)
     c = dpo_config(sft_run[0])
     c.loss = "mine:broken_loss()"  # a loss from anywhere, by its call string
-    with pytest.raises(NonFiniteError, match=r"step 1: .*loss.* not finite; the step was left out"):
+    batch = ", ".join(map(str, records_of(setup(c))(1)))
+    with pytest.raises(
+        NonFiniteError, match=rf"step 1: .*loss.* not finite on records {batch} of the source.*left out"
+    ):
         train(c, tmp_path / "run")
     failure = json.loads((tmp_path / "run" / "FAILED.json").read_text())
     assert failure["error"] == "NonFiniteError"

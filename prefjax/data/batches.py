@@ -37,16 +37,16 @@ def batches(
     Raises:
       ConfigError: a row is longer than `max_length`, or `batch_size` is not positive or not that of equal parts.
     """
+    plan, rows_at = _plan(rows, batch_size, max_length, microbatches, shards), order(rows.size, batch_size, seed)
+    return lambda step: _collate(rows, rows_at(step), plan)
+
+
+def order(count: int, batch_size: int, seed: int) -> Callable[[int], np.ndarray]:
+    """Which of `count` rows the batch of a step holds: step -> indices `[B]`."""
     import grain
 
-    plan = _plan(rows, batch_size, max_length, microbatches, shards)
-    order = grain.MapDataset.range(rows.size).seed(seed).shuffle().repeat()
-
-    def batch_at(step: int) -> Batch:
-        first = step * batch_size
-        return _collate(rows, np.array([order[i] for i in range(first, first + batch_size)]), plan)
-
-    return batch_at
+    shuffled = grain.MapDataset.range(count).seed(seed).shuffle().repeat()
+    return lambda step: np.array([shuffled[i] for i in range(step * batch_size, (step + 1) * batch_size)])
 
 
 def epoch(rows: Rows, batch_size: int, max_length: int, *, microbatches: int = 1, shards: int = 1) -> Iterator[Batch]:

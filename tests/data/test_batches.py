@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prefjax.data.batches import batches, epoch
+from prefjax.data.batches import batches, epoch, order
 from prefjax.data.rows import Rows
 from prefjax.errors import ConfigError
 from prefjax.types import Demos, Pairs, Prompts, Rankings, Unpaired
@@ -160,7 +160,7 @@ def test_a_batch_depends_on_seed_and_step_alone():
     walked = batches(data, 4, 8, seed=7)
     steps = [first_tokens(walked(step)) for step in range(40)]
     assert first_tokens(batches(data, 4, 8, seed=7)(39)) == steps[39]
-    assert first_tokens(walked(5)) == steps[5]
+    assert first_tokens(walked(5)) == steps[5] == [row + 1 for row in order(50, 4, 7)(5)]
     assert first_tokens(batches(data, 4, 8, seed=8)(5)) != steps[5]
 
 
