@@ -24,6 +24,7 @@ eats, with the rows that hold it (`c.data.rows`) and the algorithm that brings i
 |---|---|---|
 | rewards of pairs, rewards of rankings | `pairs()`, `rankings()` | `reward`: a score for each candidate |
 | pairs, rankings | `pairs()`, `rankings()` | `dpo`: log-probabilities of both sides, or of all candidates |
+| rewards of pairs, by attribute | `attributes(names=...)` | `reward`: the same losses on a score for each attribute |
 | rewards of judged steps | `steps()` | `reward`: a score after the last token of each step |
 | judged responses | `unpaired()` | `kto`: log-probabilities of single responses, each with a label |
 | mismatched ones | `unpaired()` | `kto`: the same of prompts with the responses to others, which `kto_loss` alone asks for |

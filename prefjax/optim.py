@@ -27,6 +27,7 @@ _WITHOUT = {  # column of pairs or rankings -> the rows without it
     "margin": "margin_per_grade=0.0",
     "target": "soft=False",
     "grade": "grades=False",
+    "attributes": "",
     "ranks": "expand_rankings=True",
 }
 

@@ -36,6 +36,7 @@ def setup(
     check_fit(nets, tokenizer, config.data.max_length)
     nets = {n: models.computing(net, config.dtype, config.remat, parallel.blocks) for n, net in nets.items()}
     rows, counts = load.load(config.data.train, config.data.rows, tokenizer, config.data.max_length)
+    nets["policy"] = models.judging(nets["policy"], rows.names)
     algorithm = resolve(config.algorithm, "prefjax.algorithms").function(config, nets)
     reference.check(config, nets)
     homes = adapters.homes(config, params, values)

@@ -51,6 +51,7 @@ class Pairs(NamedTuple):
     margin: jax.Array | None = None  # [B], in units of reward
     target: jax.Array | None = None  # [B], probability that candidate 0 wins
     grade: jax.Array | None = None  # [B] float32, whole numbers -3..3, positive where candidate 0 is better
+    attributes: jax.Array | None = None  # [B, H], the target of each of H attributes; NaN where it was not judged
 
 
 class Rankings(NamedTuple):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from prefjax import mesh, models, ops
 from prefjax.algorithms import on_policy
+from prefjax.errors import ConfigError
 from prefjax.losses.ppo import shaped_rewards
 from prefjax.types import Algorithm
 
@@ -22,6 +23,10 @@ def make(config: Any, nets: models.Models) -> Algorithm:
     """
     rl, separate = config.rl, "value" in nets
     net = nets["value"] if separate else nets["policy"]
+    if net.config.attributes:
+        raise ConfigError(
+            f"config.trained.value judges {', '.join(net.config.attributes)}; a critic is a model of one score"
+        )
 
     def critic(params, tokens, hidden):
         params = {"params": params["value"]} if separate else params

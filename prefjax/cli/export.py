@@ -23,5 +23,6 @@ def main(argv: list[str]) -> None:
         model, params = checkpoint.load(options.model)
         models.save(options.out, model, params, extra=load.tokenizer(options.model).ids)
     load.tokenizer(options.model).save(options.out)
-    how = f"peft.PeftModel, on {base}" if options.adapters else "transformers.AutoModelForCausalLM"
+    kind = "SequenceClassification" if "score_head" in params["params"] else "CausalLM"
+    how = f"peft.PeftModel, on {base}" if options.adapters else f"transformers.AutoModelFor{kind}"
     print(f"{options.out}: load it with {how}.from_pretrained")

@@ -106,6 +106,7 @@ def _collate(rows: Rows, indices: np.ndarray, plan: _Plan) -> Batch:
             margin=None if rows.margin is None else rows.margin[indices],
             target=None if rows.target is None else rows.target[indices],
             grade=None if rows.grade is None else rows.grade[indices],
+            attributes=None if rows.attributes is None else rows.attributes[indices],
         )
     if rows.responses == 1 and rows.target is not None:
         mismatched = _sequences(rows, indices, plan._replace(length=plan.crossed), others)

@@ -1,5 +1,6 @@
 """Rows of token ids in flat arrays, and what collects them: columns on disk, and counts."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -32,6 +33,8 @@ class Rows(NamedTuple):
     # of single responses 1 good and 0 bad, None where they are demonstrations
     margin: np.ndarray | None = None  # [rows] float32, in units of reward; None where it is always 0
     grade: np.ndarray | None = None  # [rows] float32, -3..3, positive where candidate 0 is better; where asked for
+    attributes: np.ndarray | None = None  # [rows, H] float32: that candidate 0 is better in each of `names`, or NaN
+    names: tuple[str, ...] = ()  # of the H attributes
     ranks: np.ndarray | None = None  # [rows, K] int32, of rankings: 0 best, -1 where a row has no such response
     steps: np.ndarray | None = None  # [all tokens] int8: 1 or 0 at the last token of a good or bad step, -1 elsewhere
     prompts: Any = None  # [rows] uint64, what `prompt_key` makes of the prompt
@@ -54,9 +57,9 @@ class Rows(NamedTuple):
 class Builder(ExitStack):
     """Collects rows in columns on disk, and counts."""
 
-    def __init__(self, max_length: int):
+    def __init__(self, max_length: int, names: tuple[str, ...] = ()):
         super().__init__()
-        self.max_length = max_length
+        self.max_length, self.names = max_length, names
         self.counts: Counts = {}
         codes = {
             "tokens": "i",
@@ -67,7 +70,7 @@ class Builder(ExitStack):
             "grade": "f",
             "prompts": "Q",
         }
-        codes |= {"sizes": "i", "ranks": "i", "steps": "b"}
+        codes |= {"attributes": "f", "sizes": "i", "ranks": "i", "steps": "b"}
         self.columns = {name: self.enter_context(closing(Column(code))) for name, code in codes.items()}
         self.written = 0  # tokens
 
@@ -82,10 +85,11 @@ class Builder(ExitStack):
         prompt: list[int],
         *responses: list[int],
         label: tuple[float, float, int | None] = (1.0, 0.0, None),
+        attributes: Sequence[float] = (),
         ranks: tuple[int, ...] = (),
         steps: list[int] | None = None,
     ) -> bool:
-        """Keeps a row, with its label (target, margin, grade), its ranks or the labels of its response's tokens.
+        """Keeps a row, with its label (target, margin, grade), targets of `names`, ranks, or labels of its tokens.
 
         One that does not fit is counted instead.
         """
@@ -105,6 +109,7 @@ class Builder(ExitStack):
         for name, value in values.items():
             self.columns[name].extend(() if value is None else (value,))
         self.columns["offsets"].extend(offsets)
+        self.columns["attributes"].extend(attributes)
         self.columns["ranks"].extend(ranks)
         self.columns["steps"].extend([] if steps is None else [*[-1] * len(prompt), *steps])
         self.count("rows")
@@ -127,6 +132,10 @@ class Builder(ExitStack):
             places = _counted(firsts, most)
             lacked = places >= (firsts + sizes)[:, None]
             arrays["ranks"] = np.where(lacked, -1, ranks[np.minimum(places, len(ranks) - 1)]).astype(np.int32)
+        if self.names:
+            arrays["attributes"] = arrays["attributes"].reshape(-1, len(self.names))
+        else:
+            del arrays["attributes"]
         if not len(arrays["steps"]):
             del arrays["steps"]
         for name, absent in (("target", 1), ("margin", 0)):
@@ -134,7 +143,7 @@ class Builder(ExitStack):
                 del arrays[name]
         if not len(arrays["grade"]):  # not asked for; ties alone are grades too
             del arrays["grade"]
-        return Rows(**arrays), self.counts
+        return Rows(**arrays, names=self.names), self.counts
 
 
 def _counted(firsts: np.ndarray, count: int) -> np.ndarray:

@@ -37,6 +37,7 @@ NEEDED = {
 OPTIONAL: dict[str, tuple[type, ...]] = {
     "grade": (int,),  # -3..3, positive where chosen is better, 0 a tie
     "votes": (list,),  # [for chosen, for rejected, ties]
+    "attributes": (dict,),  # name -> a number, positive where chosen is better in this, 0 a tie
     "score_chosen": (int, float),
     "score_rejected": (int, float),
     "slice": (str,),
@@ -295,6 +296,8 @@ def _optional(record: Record) -> Record:
         _typed(field, value, *OPTIONAL[field])
     if not -3 <= present.get("grade", 0) <= 3:
         raise Refused("grade", "label out of scale", f"expected -3..3, got {present['grade']}")
+    for name, value in present.get("attributes", {}).items():
+        _typed(f"attributes.{name}", value, int, float)
     votes = present.get("votes", [1, 0, 0])
     if len(votes) != 3 or any(type(v) is not int or v < 0 for v in votes) or not any(votes):
         wanted = "expected three counts, [for chosen, for rejected, ties]"

@@ -1,19 +1,36 @@
 """Records as rows of token ids: flat arrays, a row never cut. What cannot be used is dropped and counted."""
 
+import math
 from collections.abc import Iterable
 from itertools import combinations
+
+import numpy as np
 
 from prefjax.data.builder import PROMPT_FILLS, TOO_LONG, Builder, Counts, Rows
 from prefjax.data.records import NEEDED, Record, lead, ranks
 from prefjax.data.tokenizer import Encoded, Prompt, Tokenizer
 from prefjax.errors import ConfigError, DataError
+from prefjax.resolve import nearest
 
-__all__ = ["PROMPT_FILLS", "TOO_LONG", "Counts", "Rows", "demos", "pairs", "prompts", "rankings", "steps", "unpaired"]
+__all__ = [
+    "PROMPT_FILLS",
+    "TOO_LONG",
+    "Counts",
+    "Rows",
+    "attributes",
+    "demos",
+    "pairs",
+    "prompts",
+    "rankings",
+    "steps",
+    "unpaired",
+]
 
 TWINS = "dropped: equal tokens"
 FEW = "dropped: fewer than two ranks left"
 ABSENT = "left out of a ranking: longer than max_length"
 AGAIN = "left out of a ranking: equal tokens"
+UNJUDGED = "dropped: judged in no attribute"
 SHARED = "dropped: steps end in one token"
 BETWEEN = "left out: neither good nor bad"
 APART = "response tokenised apart from its prompt"
@@ -64,6 +81,43 @@ def pairs(
                     rows.count(TWINS)
                 elif rows.add(index, record, first.prompt, first.response, second.response, label=label):
                     rows.count(APART, first.apart + second.apart)
+        return rows.build()
+
+
+def attributes(
+    records: Iterable[Record], tokenizer: Tokenizer, max_length: int, *, names: tuple[str, ...]
+) -> tuple[Rows, Counts]:
+    """Pairs judged in several attributes as rows, for a reward model with a score for each.
+
+    The target of an attribute is 1 where chosen is better in it, 1/2 for a tie, else 0, or NaN where it was not judged.
+    Pairs are dropped as by `pairs`, and where they are judged in none of `names`. How many are judged is counted.
+
+    Raises:
+      ConfigError: no names, or one that comes twice.
+      DataError: a record lacks a field, none is judged in an attribute, or no usable rows.
+    """
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(f"attributes(names={names!r}): it should name one attribute or more, each once")
+    known: set[str] = set()
+    with Builder(max_length, names) as rows:
+        for index, record in enumerate(records):
+            _require(record, index, "attributes", *NEEDED["pairs"])
+            judged = record.get("attributes", {})
+            known |= judged.keys()
+            if not judged.keys() & set(names):
+                rows.count(UNJUDGED)
+                continue
+            targets = [(1 + np.sign(judged[name])) / 2 if name in judged else math.nan for name in names]
+            first, second = (_encode(tokenizer, index, record["prompt"], side) for side in _sides(record))
+            if first.response == second.response:
+                rows.count(TWINS)
+            elif rows.add(index, record, first.prompt, first.response, second.response, attributes=targets):
+                rows.count(APART, first.apart + second.apart)
+                for name in judged.keys() & set(names):
+                    rows.count(f"judged in {name}")
+        for name in names:
+            if name not in known:
+                raise DataError(f"attributes(names=...): no record is judged in {name!r}; {nearest(name, known)}")
         return rows.build()
 
 

@@ -42,6 +42,8 @@ def make(
     c = run.config
     if c.parallel == "pmap":
         raise ConfigError("config.parallel is 'pmap', and calibration(...) looks at pairs one by one; use 'jit'")
+    if run.nets["policy"].config.attributes:
+        raise ConfigError("calibration(...) asks how sure one score is, and the model judges several attributes")
     if bins < 1:
         raise ConfigError(f"calibration(bins={bins}): it should be 1 or more")
     records = records_of(run, source, limit)

@@ -10,7 +10,7 @@ from prefjax.errors import ConfigError
 
 SCALES = ("binary", "graded", "ranked")
 CARRIED = ("id", "slice", "tag", "facts")
-_SAID_BEFORE = ("grade", "votes", "score_chosen", "score_rejected", "annotator", "meta")
+_SAID_BEFORE = ("grade", "votes", "attributes", "score_chosen", "score_rejected", "annotator", "meta")
 
 
 class Item(NamedTuple):

@@ -4,6 +4,7 @@ A model is a flax module without state, parameters are a tree: `model.apply(para
 model is first made.
 """
 
+import dataclasses
 import functools
 from os import PathLike
 from typing import Any, NamedTuple
@@ -57,6 +58,11 @@ def computing(model: Transformer, dtype: str = "float32", remat: bool = False, s
       shards: blocks in which the rows of a batch are dealt to devices.
     """
     return model.clone(dtype=dtype, remat=remat, shards=shards)
+
+
+def judging(model: Transformer, attributes: tuple[str, ...]) -> Transformer:
+    """`model` with a score head for each of the `attributes`; for one number if there are none."""
+    return model.clone(config=dataclasses.replace(model.config, attributes=attributes))
 
 
 def logps(model: Transformer, params: Params, sequences: Sequences, temperature: float | jax.Array = 1.0) -> jax.Array:
@@ -140,10 +146,19 @@ def add_score_head(params: Params, model: Transformer, key: jax.Array) -> Params
     """Parameters of a reward model or critic from those of a language model, without its own output embedding.
 
     A score head that they hold already is kept.
+
+    Raises:
+      ConfigError: it judges another number of attributes than `model`.
     """
     trees = {name: tree for name, tree in params["params"].items() if name != "lm_head"}
     if "score_head" not in trees:
         trees |= _init(model, key, "score", "score_head")
+    found, wanted = trees["score_head"]["kernel"].shape[-1], len(model.config.attributes) or 1
+    if found != wanted:
+        raise ConfigError(
+            f"config.model has a score head of {found} and config.data.rows asks for {wanted}: start from a model "
+            "without one, or name the attributes that it judges"
+        )
     return {"params": trees}
 
 

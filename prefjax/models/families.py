@@ -147,7 +147,9 @@ def parse(family: Family, config: dict[str, Any]) -> TransformerConfig:
     for field, default in family.defaults.items():
         fields.setdefault(field, default(fields))
     rope = {} if "positions" in family.modules.values() else _rope(config)
-    return TransformerConfig(**fields, **rope)
+    labels = config.get("id2label") if config.get("architectures") == [family.classes[1]] else None
+    attributes = tuple(labels[key] for key in sorted(labels, key=int)) if labels and len(labels) > 1 else ()
+    return TransformerConfig(**fields, **rope, attributes=attributes)
 
 
 def _rope(config: dict[str, Any]) -> dict[str, Any]:
@@ -179,6 +181,10 @@ def spell(config: TransformerConfig) -> tuple[Family, dict[str, Any]]:
                 zip(_LLAMA3, config.rope_scaling, strict=True)
             )
             keys |= {"rope_theta": config.rope_theta, "rope_scaling": scaling}
+        if config.attributes:
+            labels = {str(i): name for i, name in enumerate(config.attributes)}
+            keys |= {"id2label": labels, "label2id": {name: int(i) for i, name in labels.items()}}
+            keys |= {"architectures": [family.classes[1]], "problem_type": "regression"}
         if parse(family, keys) == config:
             return family, keys
     raise CheckpointError(f"Hugging Face ({', '.join(FAMILIES)}) has no name for {config}")

@@ -83,8 +83,9 @@ def save(folder: str | PathLike, model: Transformer, params: Params, extra: dict
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     reward = "score.weight" in tensors
-    one_label = {"id2label": {"0": "score"}, "label2id": {"score": 0}} if reward else {}
-    save_config(folder, model, {"architectures": [family.classes[reward]]} | one_label | (extra or {}))
+    one_label = reward and not model.config.attributes
+    labels = {"id2label": {"0": "score"}, "label2id": {"score": 0}} if one_label else {}
+    save_config(folder, model, {"architectures": [family.classes[reward]]} | labels | (extra or {}))
 
 
 def save_config(folder: str | PathLike, model: Transformer, extra: dict[str, Any] | None = None) -> None:

@@ -48,6 +48,7 @@ class TransformerConfig:
     eps: float  # of the norms
     rope_theta: float | None = None  # None: learned positions
     rope_scaling: RopeScaling | None = None
+    attributes: tuple[str, ...] = ()  # what the score head judges, a number each; by default one number
 
     def __post_init__(self):
         if self.heads % self.kv_heads:
@@ -168,7 +169,8 @@ class Transformer(nn.Module):
         self.layers = scan(c, jnp.dtype(self.dtype))
         self.norm = _norm(c)
         self.lm_head = nn.Embed(c.vocab, c.width, embedding_init=normal(0.02))
-        self.score_head = nn.Dense(1, use_bias=False, kernel_init=normal(1 / math.sqrt(c.width + 1)))
+        normal_score = normal(1 / math.sqrt(c.width + 1))
+        self.score_head = nn.Dense(len(c.attributes) or 1, use_bias=False, kernel_init=normal_score)
 
     def __call__(self, tokens: jax.Array, valid: jax.Array | None = None) -> jax.Array:
         """Logits `[..., T, V]`, float32; those at t predict the token at t + 1."""
@@ -190,13 +192,13 @@ class Transformer(nn.Module):
         return x.reshape(*shape, -1)
 
     def score(self, tokens: jax.Array, valid: jax.Array, packing: Packing | None = None) -> jax.Array:
-        """Reward `[...]` of each row, float32, read at its last valid token.
+        """Reward `[...]` of each row, float32, read at its last valid token; `[..., H]` of a model of H attributes.
 
         Parameters with a collection "moments" {mean, std}, of rewards on reference samples, give normalised rewards.
         """
         last = jnp.argmax(jnp.cumsum(valid, axis=-1), axis=-1)  # the first to reach the full count
         states = jnp.take_along_axis(self.hidden(tokens, valid, packing), last[..., None, None], axis=-2)
-        scores = self.read_score(states)[..., 0]
+        scores = self.read_score(states[..., 0, :])
         if self.has_variable("moments", "mean"):
             scores = (scores - self.get_variable("moments", "mean")) / self.get_variable("moments", "std")
         return scores
@@ -207,8 +209,9 @@ class Transformer(nn.Module):
         return jnp.pad(after, [(0, 0)] * (after.ndim - 1) + [(1, 0)])
 
     def read_score(self, hidden: jax.Array) -> jax.Array:
-        """The scalar head on hidden states `[..., D]`: float32 `[...]`."""
-        return self.score_head(hidden.astype(jnp.float32))[..., 0]
+        """The score head on hidden states `[..., D]`: float32 `[...]`, or `[..., H]` of H attributes."""
+        scores = self.score_head(hidden.astype(jnp.float32))
+        return scores if self.config.attributes else scores[..., 0]
 
     def extend(self, tokens: jax.Array, valid: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
         """Logits after the last token `[B, V]`, and the cache with the tokens `[B, T]` added.

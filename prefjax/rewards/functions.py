@@ -1,6 +1,6 @@
 """The rewards that a config can name; each takes the context of the run first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,15 +9,29 @@ import numpy as np
 from jax.core import Tracer
 
 from prefjax.errors import ConfigError, DataError
-from prefjax.resolve import resolve
+from prefjax.resolve import nearest, resolve
 from prefjax.rewards.compose import Context, Score
 
 
-def model(run: Context, *, name: str = "reward") -> Score:
-    """A trained reward model: `frozen.<name>` of the config, read at the last token of a row."""
+def model(run: Context, *, name: str = "reward", weights: Mapping[str, float] | None = None) -> Score:
+    """A trained reward model: `frozen.<name>` of the config, read at the last token of a row.
+
+    Args:
+      run: the context.
+      name: of the model.
+      weights: of a model that judges several attributes, what each is worth: {"fact": 1.0, "length": -0.5}; those that
+        are not named are worth 0.
+    """
     if name not in run.nets:
         raise ConfigError(f"frozen.{name} is not set; it should be a reward model")
     net = run.nets[name]
+    judged = net.config.attributes
+    for attribute in weights or {}:
+        if attribute not in judged:
+            raise ConfigError(f"frozen.{name} does not judge {attribute!r}; {nearest(attribute, judged)}")
+    if judged and not weights:
+        raise ConfigError(f"frozen.{name} judges {', '.join(judged)}: model(weights={{...}}) says their worth")
+    worth = np.array([(weights or {}).get(attribute, 0.0) for attribute in judged], np.float32)
 
     @jax.jit
     def score(frozen, sequences, ids):
@@ -27,7 +41,8 @@ def model(run: Context, *, name: str = "reward") -> Score:
         longest, positions = sequences.tokens.shape[-1], net.config.positions
         if longest > positions:
             raise ConfigError(f"frozen.{name} has {positions} positions, and rows have {longest}: lower max_new")
-        return net.apply(frozen[name], sequences.tokens, sequences.valid, method="score")
+        scores = net.apply(frozen[name], sequences.tokens, sequences.valid, method="score")
+        return scores @ worth if judged else scores
 
     return score
 

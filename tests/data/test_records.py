@@ -64,6 +64,8 @@ def without(*fields):
         ),
         (GOOD | {"grade": 4}, "grade", "label out of scale"),
         (GOOD | {"grade": True}, "grade", "mistyped field"),
+        (GOOD | {"attributes": ["fact"]}, "attributes", "mistyped field"),
+        (GOOD | {"attributes": {"fact": "better"}}, "attributes.fact", "mistyped field"),
         (GOOD | {"grade": 1.5}, "grade", "mistyped field"),
         (GOOD | {"votes": [1, 2]}, "votes", "label out of scale"),
         (GOOD | {"votes": [0, 0, 0]}, "votes", "label out of scale"),

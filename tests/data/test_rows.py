@@ -220,3 +220,18 @@ def test_oasst_rankings_imply_754_pairs(real_data):
 def test_records_of_another_kind_are_named_with_what_they_lack(kind, record, message):
     with pytest.raises(DataError, match=message):
         kind([pair("a", "b", "c") | {"response": "d"}, record], TOK, 9)
+
+
+def test_pairs_judged_in_attributes_have_a_target_for_each():
+    judged = [{"kind": 2, "short": -1}, {"short": 0}, {"other": 1}, {}]
+    records = [pair("a", "b", "c", attributes=each) for each in judged] + [pair("a", "b", "c")]
+    built, counts = rows.attributes(records, TOK, 8, names=("short", "kind"))
+    np.testing.assert_array_equal(built.attributes, np.float32([[0, 1], [0.5, np.nan]]))
+    assert built.names == ("short", "kind") and built.target is None and built.records.tolist() == [0, 1]
+    assert counts == {"rows": 2, rows.UNJUDGED: 3, "judged in short": 2, "judged in kind": 1}
+    assert rows.pairs(records, TOK, 8)[0].names == ()
+    with pytest.raises(DataError, match="no record is judged in 'shrt'; did you mean 'short'"):
+        rows.attributes(records, TOK, 8, names=("kind", "shrt"))
+    for names in ((), ("kind", "kind")):
+        with pytest.raises(ConfigError, match="one attribute or more, each once"):
+            rows.attributes(records, TOK, 8, names=names)

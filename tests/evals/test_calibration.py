@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from prefjax import models
 from prefjax.config import base
 from prefjax.errors import ConfigError
 from prefjax.evals import calibration
@@ -72,3 +73,10 @@ def test_rows_that_are_no_pairs_are_refused(tiny):
     run, _ = tiny
     with pytest.raises(ConfigError, match="its rows are no pairs; rows should be 'pairs"):
         calibration.make(run, source="prefjax.worlds.desk:demos(n=4)")
+
+
+def test_a_model_of_attributes_is_refused(tiny):
+    run, _ = tiny
+    nets = {"policy": models.judging(run.nets["policy"], ("fact", "warmth"))}
+    with pytest.raises(ConfigError, match="how sure one score is"):
+        calibration.make(run._replace(nets=nets), source="prefjax.worlds.desk:pairs(n=8)")

@@ -52,6 +52,18 @@ def test_what_is_saved_is_loaded(tmp_path, name, heads):
     jax.tree.map(np.testing.assert_array_equal, params, loaded)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_attributes_are_labels(tmp_path, name):
+    judge = models.judging(MODELS[name], ("fact", "warmth"))
+    params = random(judge, ("score",))
+    assert params["params"]["score_head"]["kernel"].shape[1] == 2
+    models.save(tmp_path, judge, params)
+    assert json.loads((tmp_path / "config.json").read_text())["id2label"] == {"0": "fact", "1": "warmth"}
+    model, loaded = models.load(tmp_path)
+    assert model == judge == models.read_config(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, params, loaded)
+
+
 def test_ids_go_into_both_configs(tmp_path):
     models.save_config(tmp_path, MODELS["gpt2"], {"eos_token_id": 7, "note": "kept"})
     config, generation = (
@@ -180,13 +192,13 @@ PEERS = {
 }
 
 
-def peer(hf, name, kind):
+def peer(hf, name, kind, labels=1):
     """A model of transformers with random weights, biases and norms too."""
     import torch
 
     torch.manual_seed(0)
     family, keys = PEERS[name]
-    config = getattr(hf, f"{family}Config")(**COMMON, **keys, num_labels=1)
+    config = getattr(hf, f"{family}Config")(**COMMON, **keys, num_labels=labels)
     net = getattr(hf, {"LM": "AutoModelForCausalLM", "RM": "AutoModelForSequenceClassification"}[kind]).from_config(
         config
     )
@@ -210,18 +222,21 @@ def test_logits_of_transformers_both_ways(tmp_path, hf, name):
 
 
 @pytest.mark.parity
+@pytest.mark.parametrize("labels", [1, 3])
 @pytest.mark.parametrize("name", ["llama", "qwen2", "gpt2"])
-def test_rewards_of_transformers_both_ways(tmp_path, hf, name):
-    net, tokens = peer(hf, name, "RM"), np.random.default_rng(0).integers(3, 50, (3, 20)).astype(np.int32)
+def test_rewards_of_transformers_both_ways(tmp_path, hf, name, labels):
+    net, tokens = peer(hf, name, "RM", labels), np.random.default_rng(0).integers(3, 50, (3, 20)).astype(np.int32)
     valid = np.arange(20)[None] < np.array([[20], [7], [1]])
     tokens = np.where(valid, tokens, 0)  # transformers looks for the padding token
     net.save_pretrained(tmp_path / "theirs")
     model, params = models.load(tmp_path / "theirs")
-    expected = torch_logits(net, tokens)[:, 0]
-    np.testing.assert_allclose(model.apply(params, tokens, valid, method="score"), expected, atol=1e-4)
+    expected = torch_logits(net, tokens)
+    found = model.apply(params, tokens, valid, method="score").reshape(3, labels)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
     models.save(tmp_path / "ours", model, params, COMMON)
     again = hf.AutoModelForSequenceClassification.from_pretrained(tmp_path / "ours")
-    np.testing.assert_array_equal(torch_logits(again, tokens)[:, 0], expected)
+    np.testing.assert_array_equal(torch_logits(again, tokens), expected)
+    assert again.config.id2label == ({0: "score"} if labels == 1 else net.config.id2label)
 
 
 @pytest.mark.parity

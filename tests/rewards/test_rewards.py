@@ -100,3 +100,19 @@ def test_a_reward_model_has_to_have_room():
     reward = rewards.make("model()", {"reward": short}, None, lambda: [])
     with pytest.raises(ConfigError, match="frozen.reward has 3 positions, and rows have 4: lower max_new"):
         reward({"reward": models.init(short, jax.random.key(0), heads=("score",))}, SEQUENCES, IDS)
+
+
+def test_a_model_of_attributes_is_worth_a_weighted_sum_of_them():
+    net = models.judging(NET, ("fact", "warmth", "length"))
+    params = models.init(net, jax.random.key(0), heads=("score",))
+    make = lambda text: rewards.make(text, {"reward": net}, None, list)
+    each = net.apply(params, SEQUENCES.tokens, SEQUENCES.valid, method="score")
+    assert each.shape == (2, 3)
+    got = make("model(weights={'length': -0.5, 'fact': 2})")({"reward": params}, SEQUENCES, IDS)[0]
+    np.testing.assert_allclose(got, 2 * each[:, 0] - 0.5 * each[:, 2], rtol=1e-6)
+    with pytest.raises(ConfigError, match="judges fact, warmth, length: model"):
+        make("model()")
+    with pytest.raises(ConfigError, match="does not judge 'fat'; did you mean 'fact'"):
+        make("model(weights={'fat': 1})")
+    with pytest.raises(ConfigError, match="does not judge 'fact'; it has none"):
+        score("model(name='reward0', weights={'fact': 1})", **trees(0))

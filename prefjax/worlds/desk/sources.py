@@ -11,8 +11,8 @@ from prefjax.worlds.desk.raters import Rater
 
 Record = dict[str, Any]
 _POLITE_SHARE = 0.4  # of the candidates raters see: longer, with more caveats than a demonstration
-_LABELS = ("binary", "grade", "votes", "ranking")
-_DEMOS, _CANDIDATES, _RATERS = range(3)  # streams of randomness: raters of one seed see the same candidates
+_LABELS = ("binary", "grade", "votes", "ranking", "attributes")
+_DEMOS, _CANDIDATES, _RATERS, _TERMS = range(4)  # streams of randomness: raters of one seed see the same candidates
 
 
 def prompts(split: str = "train") -> list[Record]:
@@ -48,7 +48,9 @@ def pairs(
       seed: of candidates and of the rater's noise.
       rater: a name in `RATERS`, or a `Rater`.
       label: "binary"; "grade", where a second, independent look grades the pair from -3 to 3 (below 0: this time the
-        rater liked the other one better); "votes" of several annotators of the same taste; "ranking" of candidates.
+        rater liked the other one better); "votes" of several annotators of the same taste; "attributes", where each
+        term of the gold utility is judged besides, by a look at it alone, in which the rater's biases have no place
+        (0: the answers are alike in it); "ranking" of candidates.
       candidates: answers to rank.
       annotators: votes a pair.
 
@@ -68,10 +70,14 @@ def pairs(
         raise ConfigError(f"annotators: expected at least 1; got {annotators}")
     count = candidates if label == "ranking" else 2
     rng, noise = _stream(seed, split, _CANDIDATES), _stream(seed, split, _RATERS)
-    return [
+    records = [
         _label(noise, rater, label, _record(prompt, i), _different(rng, prompt, count), annotators)
         for i, prompt in zip(range(n), _cycle(rng, split), strict=False)
     ]
+    if label == "attributes":
+        noise = _stream(seed, split, _TERMS)
+        return [record | {"attributes": _by_term(noise, rater, record)} for record in records]
+    return records
 
 
 def _label(
@@ -97,6 +103,13 @@ def _label(
     if label == "votes":
         record["votes"] = [votes[better], votes[1 - better], len(gaps) - sum(votes)]
     return record
+
+
+def _by_term(noise: np.random.Generator, rater: Rater, record: Record) -> dict[str, int]:
+    """For each term of the gold utility 1 where the chosen answer looks better in it, -1 where worse, 0 where alike."""
+    first, second = (judging.terms(record, record[side]) for side in ("chosen", "rejected"))
+    looks = {name: raters.looks(noise, rater, [first[name], second[name]])[0] for name in first}
+    return {name: int(np.sign(a - b)) if first[name] != second[name] else 0 for name, (a, b) in looks.items()}
 
 
 def _different(rng: np.random.Generator, prompt: facts.Prompt, count: int) -> list[str]:

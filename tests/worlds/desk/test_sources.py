@@ -94,7 +94,7 @@ def test_the_tag_names_what_the_choice_turned_on():
     ("settings", "message"),
     [
         ({"split": "dev"}, "split: expected one of train, validation, test; got 'dev'"),
-        ({"label": "stars"}, "label: expected one of binary, grade, votes, ranking; got 'stars'"),
+        ({"label": "stars"}, "label: expected one of binary, grade, votes, ranking, attributes; got 'stars'"),
         ({"candidates": 1}, "candidates: expected at least 2; got 1"),
         ({"annotators": 0}, "annotators: expected at least 1; got 0"),
     ],
@@ -102,3 +102,21 @@ def test_the_tag_names_what_the_choice_turned_on():
 def test_wrong_settings_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         desk.pairs(**settings)
+
+
+def test_attributes_are_looked_at_one_by_one():
+    records = desk.pairs(label="attributes", n=1000)
+    assert [r["chosen"] for r in records] == [r["chosen"] for r in desk.pairs(n=1000)]  # the same choices besides
+    sure = wins = seen = 0
+    for record in records:
+        better, worse = (desk.terms(record, record[side]) for side in ("chosen", "rejected"))
+        gaps = {name: better[name] - worse[name] for name in better}
+        assert list(record["attributes"]) == list(gaps)
+        assert all((record["attributes"][name] == 0) == (gap == 0) for name, gap in gaps.items())
+        if abs(gaps["fact"]) == 6:
+            sure += 1
+            wins += record["attributes"]["fact"] * gaps["fact"] > 0
+        seen += record["attributes"]["warmth"] * gaps["warmth"] > 0
+    assert wins > 0.98 * sure > 0  # Bradley-Terry: sigmoid(6)
+    shown = sum(r["attributes"]["warmth"] != 0 for r in records)
+    assert abs(seen / shown - 1 / (1 + np.exp(-0.3))) < 0.08  # a warm answer against a blunt one
