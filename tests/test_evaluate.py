@@ -1,6 +1,7 @@
 """`prefjax eval`: what a run has recorded is found again, other evaluations are added, and nothing is overwritten."""
 
 import json
+import shutil
 
 import pytest
 
@@ -25,10 +26,15 @@ def config():
 
 
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
+def trained(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     train(config(), workdir)
     return workdir
+
+
+@pytest.fixture
+def workdir(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "run")
 
 
 def contents(workdir):
