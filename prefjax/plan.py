@@ -8,9 +8,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from prefjax import host
+from prefjax import host, memory
 from prefjax.config import base, hparams
 from prefjax.log import environment
 from prefjax.setup import setup
@@ -33,7 +32,7 @@ def describe(config: Any) -> str:
             json.dumps(config.to_dict(), indent=1, ensure_ascii=False),
             "data: " + json.dumps(run.facts),
             _table(state.params, jax.eval_shape(run.whole, state.params, run.frozen, run.hparams)),
-            _memory(step.memory_analysis(), *arguments[:2], batch),
+            _memory(memory.needed(step, *arguments[:2], batch)),
             _time(run, step, batch, key),
         ]
     )
@@ -53,39 +52,18 @@ def _table(params: Any, whole: Any) -> str:
     return "\n".join(lines if len(trained) == len(shapes) else [*lines, line("trained", trained.values(), "")])
 
 
-def _memory(step: Any, state: Any, frozen: Any, batch: Any) -> str:
-    """Bytes of a step on one device, by the compiler's own account, and of the process when it takes it.
+def _memory(needs: memory.Needs) -> str:
+    """Bytes of a step on one device, by the compiler's own account, and of the process at its peak.
 
-    On a CPU the process holds what its devices hold. It resides in what it does now, with the frozen models, a batch
-    and the compiled step, and will hold besides them the state, the step's temporaries and the next batch; compiling
-    may need more than a step, and a checkpoint is written from a copy of the state. Evaluations are not counted.
+    A run compiles the step beside its state, which may need more than to take it.
     """
-    devices = len(jax.tree.leaves(batch)[0].sharding.addressable_devices)  # of this process
-    state, params, frozen, batch = map(_size, (state, state.params, frozen, batch))
-    unused = step.output_size_in_bytes - step.alias_size_in_bytes  # returned, beside the state given
-    parts = {
-        "parameters": params,
-        "optimizer and averages": state - params,
-        "frozen models": frozen,
-        "this batch and the next": 2 * batch,
-        "activations and gradients": step.temp_size_in_bytes + unused,
-    }
-    parts["a device, in all"] = sum(parts.values())
-    host.give_back()
-    now, most = host.resident()
+    parts, (_, most) = needs.parts | {"a device, in all": needs.device}, host.resident()
     if jax.default_backend() != "cpu":
         parts["the process, on the host"] = most
     elif most:
-        parts["runtime and programs"] = now - devices * (frozen + batch)
-        step_takes = devices * (2 * state + batch + step.temp_size_in_bytes + unused)
-        parts["the process, at its peak"] = max(most + devices * state, now + step_takes)
+        parts["runtime and programs"] = needs.runtime
+        parts["the process, at its peak"] = max(most + needs.state, needs.process)
     return "\n".join(f"{name:26} {bytes_ / 2**20:10.1f} MiB" for name, bytes_ in parts.items())
-
-
-def _size(tree: Any) -> int:
-    """Bytes of the arrays of a tree on one device; those of numpy stay on the host."""
-    leaves = [x for x in jax.tree.leaves(tree) if not isinstance(x, np.ndarray)]
-    return sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in leaves)
 
 
 def _time(run: Setup, step: Any, batch: Any, key: jax.Array) -> str:

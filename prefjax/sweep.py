@@ -69,8 +69,8 @@ def train(
       found: the runs.
       workdir: folder of the sweep; sweep.json there says which run is which, and which were one program.
       engine: a call of `prefjax.engines`.
-      limit: bytes of a device that a program may take, by the compiler's account, by default what it has; of one that
-        takes more the runs are trained half after half.
+      limit: bytes of a device that a program may take, on a CPU of the process, by default what a device has; of one
+        that takes more the runs are trained half after half.
       say: is told how much memory each program takes, and where it runs.
 
     Raises:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from prefjax import budget, files, host, interrupt, mesh, processes, saves
+from prefjax import budget, files, host, interrupt, memory, mesh, processes, saves
 from prefjax.errors import Interrupted, PrefjaxError
 from prefjax.log import Meter, Record, progress
 from prefjax.setup import evaluations, records_of, setup, sibling
@@ -44,8 +44,9 @@ def train(
       configs, workdirs: of the runs.
       idle: which of them have ended for good. They keep their place in the program, since the last digits of the others
         depend on how many runs it has; nothing of theirs is touched.
-      limit: bytes of a device that a program may take, by the compiler's account, frozen models included; by default
-        what a device has, where it tells. While it takes more, half of the runs are left out.
+      limit: bytes that a program may take, frozen models included, as `prefjax.memory` estimates them: of a device,
+        or on a CPU of the process; by default what a device has, where it tells. While it takes more, half of the runs
+        are left out.
       say: is told how much memory the program takes.
 
     Returns:
@@ -69,9 +70,11 @@ def train(
             runs = [first, *(sibling(first, config) for config in configs[1:])]
             step = Program(runs)
             most = _of_a_device() if limit is None else limit
-            while step.bytes > most and len(step.runs) > 1:
+            while processes.told(step.needs.process or step.needs.device) > most and len(step.runs) > 1:
                 step = Program(runs[: (len(step.runs) + 1) // 2])
-            say(f"{len(step.runs)} of {len(runs)} runs in one program: {step.bytes / 2**20:.1f} MiB of a device")
+            takes = f"{step.needs.device / 2**20:.1f} MiB of a device"
+            takes += f", {step.needs.process / 2**20:.1f} MiB of the process" if step.needs.process else ""
+            say(f"{len(step.runs)} of {len(runs)} runs in one program: {takes}")
             if not all(idle[: len(step.runs)]):
                 for run, record, ended in zip(step.runs, records, idle, strict=False):
                     lanes.append(None if ended else Lane(run, record, stack))
@@ -187,19 +190,14 @@ class Program:
 
         self._step = jax.jit(stepped, donate_argnums=1)
         self._take = jax.jit(lambda tree, index: jax.tree.map(lambda x: x[index], tree), out_shardings=self.whole)
-        self._compiled = self._step.lower(*self._shapes()).compile()
-
-    @property
-    def bytes(self) -> int:
-        """Of a device, by the compiler's account."""
-        told: Any = self._compiled.memory_analysis()
-        given = told.argument_size_in_bytes + told.output_size_in_bytes - told.alias_size_in_bytes
-        return given + told.temp_size_in_bytes
+        arguments = _, state, frozen, _, batch, _ = self._shapes()
+        self._compiled = self._step.lower(*arguments).compile()
+        self.needs = memory.needed(self._compiled, state, frozen, batch)
 
     def stacked(self, trees: Sequence[Any]) -> Any:
-        """Trees of the runs as one with a leading axis."""
+        """Trees of the runs as one with a leading axis, array by array: the host holds no second copy of them all."""
         lanes = [*trees, *[trees[-1]] * (self.lanes - len(trees))]
-        return _put(jax.tree.map(lambda *x: np.stack(x), *jax.device_get(lanes)), self.each)
+        return jax.tree.map(lambda *x: _put(np.stack(x), self.each), *jax.device_get(lanes))
 
     def state_of(self, index: int, states: TrainState) -> TrainState:
         """The state of one run, where its evaluations take it from."""
@@ -264,10 +262,11 @@ def unpacked(batch: Any) -> Any:
 def _fit(lanes: Sequence[Lane | None], step: Program) -> None:
     """The loop over steps. Runs that go on from a later step than others wait for them."""
     there = [(index, lane) for index, lane in enumerate(lanes) if lane]
-    config, any_state = there[0][1].run.config, there[0][1].state
-    states = step.stacked([lane.state if lane else any_state for lane in lanes])
+    config, some = there[0][1].run.config, there[0][1]
+    states = step.stacked([(lane or some).state for lane in lanes])
     for _, lane in there:
         lane.state = None
+    host.give_back()  # of the host, where the states waited
     first = min((lane.first for _, lane in there if lane.alive), default=config.steps)
     late: Steps = []  # of the interval before, fetched when this one ends, so that the loop never waits for a step
     new: Steps = []

@@ -15,6 +15,7 @@ FLOORS = [
         "sums",
         "axes",
         "host",
+        "memory",
         "models",
         "sampling",
         "data",

@@ -1,7 +1,9 @@
 """Runs as one program are those runs alone."""
 
 import contextlib
+import functools
 import json
+import re
 import shutil
 import signal
 import weakref
@@ -11,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prefjax import axes, checkpoint, mesh, sweep, together
+from benchmarks.sweep import measured, one_program, task
+from prefjax import axes, checkpoint, memory, mesh, sweep, together
 from prefjax.config import base
 from prefjax.errors import Interrupted, SweepError
 from prefjax.setup import evaluations, setup, sibling
@@ -115,19 +118,32 @@ def test_a_run_that_is_not_finite_ends_and_the_others_go_on(folder, tmp_path):
     same(tmp_path / found[0].name, folder / found[0].name)
 
 
-def test_a_program_that_takes_too_much_is_run_in_parts(folder, tmp_path, monkeypatch):
-    """The estimate is told, and a limit just under it makes two programs of one."""
+@pytest.mark.parametrize("resident", [0, 2**28])
+def test_a_program_that_takes_too_much_is_run_in_parts(resident, folder, tmp_path, monkeypatch):
+    """The estimate is told, of the process where it is known, and a limit just under it makes two programs of one."""
     monkeypatch.setattr(together.jax, "devices", lambda: jax.local_devices()[:1])  # all runs on one
-    say = lambda text: told.append((int(text.split()[0]), float(text.split()[-5])))
+    monkeypatch.setattr(memory.host, "resident", lambda: (resident, resident))
+    say = lambda text: told.append((int(text.split()[0]), *map(float, re.findall(r"([\d.]+) MiB", text))))
     told = []
     swept(tmp_path / "whole", "optim.lr=1e-3,3e-4", steps=0, say=say)
-    ((count, most),) = told
-    assert count == 2 and most > 0
+    ((count, *_, most),) = told
+    assert count == 2 and most > resident / 2**20
     told.clear()
     found = swept(tmp_path, "optim.lr=1e-3,3e-4", limit=(most - 0.1) * 2**20, say=say)
-    assert [count for count, _ in told] == [1, 1] and all(mib < most for _, mib in told)
+    assert [count for count, *_ in told] == [1, 1] and all(figures[-1] < most for figures in told)
     for run in found:
         same(tmp_path / run.name, folder / run.name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runs", [4, 16])
+def test_the_memory_foretold_is_that_of_the_process(runs, tmp_path):
+    if jax.default_backend() != "cpu" or not memory.host.resident()[1]:
+        pytest.skip("memory of a process on a CPU, as Linux tells it")
+    train = functools.partial(one_program, tmp_path / "sweep", *task(tmp_path, "desk", runs, steps=20))
+    told = measured(train, tmp_path / "sweep", warm=True)
+    assert told["foretold_mib"] == pytest.approx(told["peak_mib"], rel=0.15)
+    assert told["compilations"] == 1
 
 
 def test_a_turn_is_a_lane_of_vmap():

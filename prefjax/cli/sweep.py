@@ -18,7 +18,7 @@ def main(argv: list[str]) -> int:
     flags.add_argument("--zip", action="store_true", help="the axes side by side instead of every combination")
     flags.add_argument("--draws", type=int, default=0, help="draw so many points instead")
     flags.add_argument("--draws_seed", type=int, default=0)
-    memory_help = "of a device that a program may take; by default what it has, where it tells"
+    memory_help = "of a device, on a CPU of the process, that a program may take; by default what a device has"
     flags.add_argument("--memory", type=float, metavar="GIB", help=memory_help)
     flags.add_argument("--engine", default="here", metavar="CALL", help=ENGINE_HELP)
     flags.add_argument("--workdir", required=True, help="folder of the sweep")
