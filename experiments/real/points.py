@@ -1,0 +1,96 @@
+"""What each arm is worth on held-out pairs: metrics by prompt, and differences paired by prompt."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from experiments.dpo_frontier.points import reached
+from prefjax import sweep
+from prefjax.data.prompts import prompt_key
+from prefjax.evals.stats import Interval, by_prompt, holm, interval
+
+DIGITS = 4  # that count
+STORIES = {"kl": "kl_exact", "dialogue": "dialogue", "length": "length"}  # ours -> of a row of sampled stories
+Point = dict[str, Any]
+Row = Mapping[str, Any]  # of samples.jsonl
+
+
+def read(found: Sequence[sweep.Run], folder: Path) -> list[Point]:
+    """A point for each step that all runs of an arm have reached: `step`, `pairs`, `prompts`, and its metrics.
+
+    A metric is {"mean": [mean, low, high], "of_seeds": [mean of each], "by_prompt": [a number or None of each]}: 95 %
+    intervals over prompts, each the mean of its pairs and of all seeds; prompts in the order of their keys, which is
+    the same for all arms of a study.
+    """
+    points = []
+    for _, step, parts in reached(found, folder, ""):
+        seeds: dict[int, list[Row]] = {}
+        for run, rows in zip(found, parts, strict=True):
+            seeds.setdefault(run.changes["seed"], []).extend(map(measured, rows))
+        pairs = [row for row in next(iter(seeds.values())) if "right" in row]
+        prompts = sorted({row["prompt"] for row in pairs})
+        point: Point = {"step": step, "pairs": len(pairs), "prompts": len(prompts)}
+        names = dict.fromkeys(name for row in next(iter(seeds.values())) for name in row if name != "prompt")
+        points.append(point | {name: _metric(name, [*seeds.values()], prompts) for name in names})
+    return points
+
+
+def measured(row: Row) -> dict[str, Any]:
+    """The numbers of a row of samples, under the key of its prompt: of a pair that a model judged, or of a story.
+
+    `right`, whether the model prefers the side that the label does, and `longer`, whether that side is the longer one
+    (a tie half; None where the label is a tie). A reward model's `brier`, (sigmoid(margin) - target)^2. Of a policy
+    `right` is by its implicit reward, log(policy / reference), `likelier` by its log-probability a token, and `chosen`
+    is by how much the chosen side has become likelier than in the reference, nats.
+    """
+    prompt = {"prompt": str(prompt_key(dict(row)))}
+    if row["eval"] == "stories":
+        return prompt | {ours: row[name] for ours, name in STORIES.items()}
+    sides = [np.array([row[f"{prefix}{side}"] for side in ("chosen", "rejected")]) for prefix in ("", "tokens_")]
+    said, tokens = sides
+    found = {"longer": agrees(tokens, row["target"])}
+    if "reference_chosen" not in row:
+        brier = float((1 / (1 + np.exp(said[1] - said[0])) - row["target"]) ** 2)
+        return prompt | found | {"right": agrees(said, row["target"]), "brier": brier}
+    gained = said - np.array([row["reference_chosen"], row["reference_rejected"]])
+    found |= {"right": agrees(gained, row["target"]), "likelier": agrees(said / tokens, row["target"])}
+    return prompt | found | {"chosen": float(gained[0])}
+
+
+def agrees(values: np.ndarray, target: float) -> float | None:
+    """1 where the side of the larger value is the one that wins, 1/2 where they are equal; None where none wins.
+
+    >>> agrees(np.array([2.0, 1.0]), 0.25), agrees(np.zeros(2), 1.0), agrees(np.zeros(2), 0.5)
+    (0.0, 0.5, None)
+    """
+    return None if target == 0.5 else float(1 + np.sign(values[0] - values[1]) * np.sign(target - 0.5)) / 2
+
+
+def _metric(name: str, seeds: Sequence[Sequence[Row]], prompts: Sequence[str]) -> dict[str, list[Any]]:
+    known = {prompt: value for (_, prompt), value in by_prompt([row for rows in seeds for row in rows], name).items()}
+    means = [by_prompt(rows, name).values() for rows in seeds]
+    return {
+        "mean": _rounded(interval([*known.values()], [*known])),
+        "of_seeds": _rounded([sum(values) / len(values) for values in means]),
+        "by_prompt": [_rounded([known[prompt]])[0] if prompt in known else None for prompt in prompts],
+    }
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    return [float(f"{value:.{DIGITS}g}") for value in values]
+
+
+def differences(
+    arms: Mapping[str, Sequence[float | None]], other: Sequence[float | None]
+) -> dict[str, tuple[Interval, float]]:
+    """By how much a metric by prompt is above another arm's, paired by prompt, and the p-value.
+
+    The p-value is that of a paired t-test, adjusted for the number of comparisons (Holm).
+    """
+    both = lambda values: [(a, b) for a, b in zip(values, other, strict=True) if a is not None and b is not None]
+    gaps = {name: [a - b for a, b in both(values)] for name, values in arms.items()}
+    raw = [float(stats.ttest_1samp(gap, 0.0).pvalue) if len({*gap}) > 1 else 1.0 for gap in gaps.values()]
+    return {name: (interval(gap, range(len(gap))), p) for (name, gap), p in zip(gaps.items(), holm(raw), strict=True)}
