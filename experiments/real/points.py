@@ -30,10 +30,11 @@ def read(found: Sequence[sweep.Run], folder: Path) -> list[Point]:
         seeds: dict[int, list[Row]] = {}
         for run, rows in zip(found, parts, strict=True):
             seeds.setdefault(run.changes["seed"], []).extend(map(measured, rows))
-        pairs = [row for row in next(iter(seeds.values())) if "right" in row]
+        one = next(iter(seeds.values()))  # of the seeds, which have the same pairs
+        pairs = [row for row in one if "right" in row]
         prompts = sorted({row["prompt"] for row in pairs})
         point: Point = {"step": step, "pairs": len(pairs), "prompts": len(prompts)}
-        names = dict.fromkeys(name for row in next(iter(seeds.values())) for name in row if name != "prompt")
+        names = dict.fromkeys(name for row in one for name in row if name != "prompt")
         points.append(point | {name: _metric(name, [*seeds.values()], prompts) for name in names})
     return points
 
@@ -41,23 +42,25 @@ def read(found: Sequence[sweep.Run], folder: Path) -> list[Point]:
 def measured(row: Row) -> dict[str, Any]:
     """The numbers of a row of samples, under the key of its prompt: of a pair that a model judged, or of a story.
 
-    `right`, whether the model prefers the side that the label does, and `longer`, whether that side is the longer one
-    (a tie half; None where the label is a tie). A reward model's `brier`, (sigmoid(margin) - target)^2. Of a policy
-    `right` is by its implicit reward, log(policy / reference), `likelier` by its log-probability a token, and `chosen`
-    is by how much the chosen side has become likelier than in the reference, nats.
+    `right`, whether the model prefers the side that the label does, `longer`, whether that side is the longer one, and
+    `picks_longer`, whether the model prefers the longer one: equal sides are half, and None where there is none to
+    prefer. A reward model's `brier`, (sigmoid(margin) - target)^2. A policy prefers by its implicit reward,
+    log(policy / reference); `likelier` is `right` by its log-probability a token, and `chosen` is by how much the
+    chosen side has become likelier than in the reference, nats.
     """
     prompt = {"prompt": str(prompt_key(dict(row)))}
     if row["eval"] == "stories":
         return prompt | {ours: row[name] for ours, name in STORIES.items()}
-    sides = [np.array([row[f"{prefix}{side}"] for side in ("chosen", "rejected")]) for prefix in ("", "tokens_")]
-    said, tokens = sides
-    found = {"longer": agrees(tokens, row["target"])}
-    if "reference_chosen" not in row:
-        brier = float((1 / (1 + np.exp(said[1] - said[0])) - row["target"]) ** 2)
-        return prompt | found | {"right": agrees(said, row["target"]), "brier": brier}
-    gained = said - np.array([row["reference_chosen"], row["reference_rejected"]])
-    found |= {"right": agrees(gained, row["target"]), "likelier": agrees(said / tokens, row["target"])}
-    return prompt | found | {"chosen": float(gained[0])}
+    sides = lambda prefix: np.array([row[f"{prefix}chosen"], row[f"{prefix}rejected"]])
+    said, tokens, policy = sides(""), sides("tokens_"), "reference_chosen" in row
+    rewards = said - sides("reference_") if policy else said
+    found = {"right": agrees(rewards, row["target"]), "longer": agrees(tokens, row["target"])}
+    found["picks_longer"] = agrees(rewards, (1 + np.sign(tokens[0] - tokens[1])) / 2)
+    if policy:
+        found |= {"likelier": agrees(said / tokens, row["target"]), "chosen": float(rewards[0])}
+    else:
+        found["brier"] = float((1 / (1 + np.exp(rewards[1] - rewards[0])) - row["target"]) ** 2)
+    return prompt | found
 
 
 def agrees(values: np.ndarray, target: float) -> float | None:

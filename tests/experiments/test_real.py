@@ -88,10 +88,14 @@ def test_the_rows_are_what_the_model_says(algorithm):
 def test_what_is_measured_of_a_pair():
     pair = {"eval": "sides", "prompt": "Why?", "target": 0.0, "tokens_chosen": 9, "tokens_rejected": 3}
     found = points.measured(pair | {"chosen": 0.0, "rejected": float(np.log(3))})
-    assert found["right"] == 1.0 and found["longer"] == 0.0 and found["brier"] == pytest.approx(1 / 16)
+    assert (
+        found["right"] == 1.0
+        and found["longer"] == found["picks_longer"] == 0.0
+        and found["brier"] == pytest.approx(1 / 16)
+    )
     assert points.agrees(np.zeros(2), 1.0) == 0.5
     tie = points.measured(pair | {"chosen": 0.0, "rejected": 5.0, "target": 0.5})
-    assert tie["right"] is None and tie["longer"] is None and tie["brier"] > 0.2
+    assert tie["right"] is None and tie["longer"] is None and tie["picks_longer"] == 0.0 and tie["brier"] > 0.2
     policy = {"chosen": -9.0, "rejected": -6.0, "reference_chosen": -10.0, "reference_rejected": -6.5, "target": 1.0}
     found = points.measured(pair | policy)  # -1 and -2 nats a token; 1 and 0.5 nats more than the reference
     assert (found["right"], found["likelier"], found["chosen"]) == (1.0, 1.0, 1.0) and "brier" not in found
