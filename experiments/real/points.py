@@ -44,9 +44,9 @@ def measured(row: Row) -> dict[str, Any]:
 
     `right`, whether the model prefers the side that the label does, `longer`, whether that side is the longer one, and
     `picks_longer`, whether the model prefers the longer one: equal sides are half, and None where there is none to
-    prefer. A reward model's `brier`, (sigmoid(margin) - target)^2. A policy prefers by its implicit reward,
-    log(policy / reference); `likelier` is `right` by its log-probability a token, and `chosen` is by how much the
-    chosen side has become likelier than in the reference, nats.
+    prefer. A reward model's `brier`, (sigmoid(margin) - target)^2, and that of saying 1/2, `even`. A policy prefers by
+    its implicit reward, log(policy / reference); `likelier` is `right` by its log-probability a token, and `chosen` is
+    by how much the chosen side has become likelier than in the reference, nats.
     """
     prompt = {"prompt": str(prompt_key(dict(row)))}
     if row["eval"] == "stories":
@@ -59,7 +59,8 @@ def measured(row: Row) -> dict[str, Any]:
     if policy:
         found |= {"likelier": agrees(said / tokens, row["target"]), "chosen": float(rewards[0])}
     else:
-        found["brier"] = float((1 / (1 + np.exp(rewards[1] - rewards[0])) - row["target"]) ** 2)
+        wins = 1 / (1 + np.exp(rewards[1] - rewards[0]))
+        found |= {"brier": float((wins - row["target"]) ** 2), "even": (0.5 - row["target"]) ** 2}
     return prompt | found
 
 

@@ -8,7 +8,7 @@ from experiments.real.points import Point
 from experiments.real.recipes import FOLDS, SEEDS, STUDIES, Study
 
 Row = Mapping[str, Any]  # of results.jsonl: an arm with its points
-LONGER = "the longer side"
+LONGER, EVEN = "the longer side", "even odds"
 SECOND = {False: ("brier", "Brier score"), True: ("chosen", "log-prob of the chosen, nats gained")}  # is it a policy?
 OF_A_POLICY = ("right by log-prob a token", "KL, nats [95 %]", "with dialogue", "tokens")
 FOOT = f"""Held-out pairs of {FOLDS} folds by prompt, each scored by the models of {len(SEEDS)} seeds that were trained
@@ -30,19 +30,21 @@ def _part(study: Study, rows: Sequence[Row]) -> str:
     first = next(iter(last.values()))
     second, title = SECOND[study.policy]
     less = [_less({name: point[metric] for name, point in last.items()}) for metric in ("right", second)]
-    heads = ["", "right [95 %]", "of each seed", "less", f"{title} [95 %]", "less"]
+    heads = ["", "right [95 %]", "of each seed", "less", f"{title} [95 %]", "less", "picks the longer"]
     heads += [*OF_A_POLICY, "seconds"] if study.policy else ["seconds"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    apart = _less({"": first["right"], LONGER: first["longer"]})[LONGER]
-    lines.append(_line([LONGER, _told(first["longer"]), "", apart], heads))
-    if study.policy:
+    lines.append(_line([LONGER, _told(first["longer"]), "", _beside(first, "right", "longer")], heads))
+    if not study.policy:
+        lines.append(_line([EVEN, "", "", "", _told(first["even"]), _beside(first, "brier", "even")], heads))
+    else:
         start = rows[0]["points"][0]
-        lines.append(_line(["before training", *[""] * 5, *_of_policy(start)], heads))
+        lines.append(_line(["before training", *[""] * 6, *_of_policy(start)], heads))
     for row in rows:
         name, point = row["arm"], last[row["arm"]]
         seeds = " ".join(f"{value:.3f}" for value in point["right"]["of_seeds"])
         cells = [name, _told(point["right"]), seeds, less[0][name], _told(point[second]), less[1][name]]
-        lines.append(_line([*cells, *(_of_policy(point) if study.policy else ()), f"{row['seconds']:.0f}"], heads))
+        cells += [f"{point['picks_longer']['mean'][0]:.3f}", *(_of_policy(point) if study.policy else ())]
+        lines.append(_line([*cells, f"{row['seconds']:.0f}"], heads))
     size = f"{first['pairs']} pairs of {first['prompts']} prompts; {first['step']} steps."
     return "\n".join([f"## {study.title}\n\n{size}\n", *lines]) + "\n"
 
@@ -54,6 +56,11 @@ def _less(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     apart = points.differences({name: values[name] for name in others}, values[first])
     tell = lambda gap, p: f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]{'*' if p < 0.05 else ''}"
     return {first: ""} | {name: tell(*found) for name, found in apart.items()}
+
+
+def _beside(first: Point, metric: str, rule: str) -> str:
+    """By how much what a rule says, which needs no training, is above the first arm."""
+    return _less({"": first[metric], rule: first[rule]})[rule]
 
 
 def _of_policy(point: Point) -> list[str]:

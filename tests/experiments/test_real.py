@@ -35,7 +35,7 @@ def metric(*by_prompt):
 
 def row(arm, right=(1.0, 0.0, 0.5, None), **more):
     """A made-up line of results of four prompts, on one of which the label is a tie."""
-    names = ("brier", "longer", "chosen", "likelier", "kl", "dialogue", "length")
+    names = ("brier", "even", "longer", "picks_longer", "chosen", "likelier", "kl", "dialogue", "length")
     own = {name: metric(*right) for name in ("right", *names)} | {name: metric(*x) for name, x in more.items()}
     steps = [{"step": step, "pairs": 9, "prompts": 4} | own for step in (0, 24)]
     return {"study": arm.study, "arm": arm.name, "seconds": 7.4, "points": steps}
@@ -92,6 +92,7 @@ def test_what_is_measured_of_a_pair():
         found["right"] == 1.0
         and found["longer"] == found["picks_longer"] == 0.0
         and found["brier"] == pytest.approx(1 / 16)
+        and found["even"] == 1 / 4
     )
     assert points.agrees(np.zeros(2), 1.0) == 0.5
     tie = points.measured(pair | {"chosen": 0.0, "rejected": 5.0, "target": 0.5})
@@ -181,8 +182,7 @@ def test_a_run_that_is_not_finite_leaves_no_line(tmp_path, monkeypatch, capsys):
 def test_the_table_is_that_of_the_results():
     home = Path(recipes.__file__).parent
     rows = command.read(home / "results.jsonl")
-    assert len(rows) == len(recipes.ARMS)
-    assert (home / "table.md").read_text() == tables.table(rows)
+    assert rows and (home / "table.md").read_text() == tables.table(rows)
 
 
 @pytest.mark.slow
