@@ -6,10 +6,12 @@ DIR is the folder with the peers' `common.py`, which makes the pairs. Prints one
 """
 
 import argparse
+import functools
 import json
 import resource
 import sys
 import tempfile
+from types import SimpleNamespace
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--peers", required=True)
@@ -42,7 +44,7 @@ from prefjax.config import base, hparams  # noqa: E402
 from prefjax.data.batches import batches  # noqa: E402
 from prefjax.data.rows import Rows  # noqa: E402
 from prefjax.resolve import resolve  # noqa: E402
-from prefjax.train import one_step, prefetch  # noqa: E402
+from prefjax.train import compiled, prefetch, shapes  # noqa: E402
 
 BATCH = 16 if options.work == "sft" else options.pairs  # documents or pairs a step, as the peers
 LOSSES = {"sft": "sft_loss()", "reward": "bradley_terry_loss()", "dpo": "dpo_loss(beta=0.1)"}
@@ -74,27 +76,48 @@ def main() -> None:
         positions=1024,
         tied=False,
     )
-    params = models.init(model, jax.random.key(0))
+    drawn = functools.partial(models.init, model)
     model = models.computing(model, {"fp32": "float32", "bf16": "bfloat16"}[options.dtype])
     algorithm = resolve(config.algorithm, "prefjax.algorithms").function(config, {"policy": model, "reference": model})
-    numbers = hparams(config)
-    rows = make_rows()
-    frozen = {"reference": jax.tree.map(jnp.copy, params)} if options.work == "dpo" else {}
+    compilations = []
+
+    def counted(*given):
+        compilations.append(len(given))  # it is traced to be compiled
+        return algorithm.step(*given)
+
+    rows, parallel, frozen = make_rows(), mesh.make(config), {}
     if options.reference == "cached":
         with tempfile.TemporaryDirectory() as config.cache:
-            frozen, config.batch_size, config.data.max_length = jax.device_get(frozen), BATCH, 1024
-            given = model, frozen["reference"], mesh.make(config)
-            rows, _ = reference.cached(config, *given, tokenizer="", rows=rows)
-    batch_at = batches(rows, BATCH, 1024, seed=0)
+            config.batch_size, config.data.max_length = BATCH, 1024
+            frozen = {"reference": jax.device_get(drawn(jax.random.key(0)))}
+            rows, _ = reference.cached(config, model, frozen["reference"], parallel, tokenizer="", rows=rows)
+    own = batches(rows, BATCH, 1024, seed=0)
+
+    def batch_at(at):
+        batch = own(at)
+        if options.packing == "off":
+            batch = batch._replace(sequences=batch.sequences._replace(packing=None))
+        return parallel.deal(batch)
+
+    run = SimpleNamespace(
+        config=config,
+        algorithm=algorithm._replace(step=counted),
+        start=lambda seed: drawn(jax.random.key(seed)),
+        frozen=frozen,
+        hparams=hparams(config),
+        parallel=parallel,
+        batch_at=batch_at,
+    )
+    if options.work == "dpo" and not frozen:
+        run.frozen = {"reference": shapes(run).params}
+    state, step = compiled(run)
+    if options.work == "dpo" and not frozen:
+        run.frozen = {"reference": jax.tree.map(jnp.copy, state.params)}
     key = jax.random.key(1)
-    state = algorithm.init(key, params)
-    step = jax.jit(one_step(algorithm.step), donate_argnums=0)
     tokens, first, meter = [], None, common.Meter()
     meter.mark()
     for _, batch in prefetch(batch_at, 0, options.steps):
-        if options.packing == "off":
-            batch = batch._replace(sequences=batch.sequences._replace(packing=None))
-        state, metrics = step(state, frozen, numbers, batch, key)
+        state, metrics = step(state, run.frozen, run.hparams, batch, key)
         jax.block_until_ready(metrics)
         first = first or common.proc_age()
         meter.mark()
@@ -115,7 +138,7 @@ def main() -> None:
                 "first_step_age_s": round(first, 2),
                 "import_s": round(imported, 2),
                 "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-                "compilations": step._cache_size(),
+                "compilations": len(compilations),
                 "other_cpu_frac": meter.dict(options.skip)["other_cpu_frac"],
                 "versions": {"jax": jax.__version__, "python": sys.version.split()[0]},
             }

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jax
 from rich.console import Console
 from rich.table import Table
 
@@ -15,7 +14,7 @@ from prefjax.errors import ConfigError
 from prefjax.evals import history
 from prefjax.evals.summary import Summary, summarise
 from prefjax.setup import evaluations, setup
-from prefjax.train import measured, rows_of
+from prefjax.train import measured, rows_of, start
 
 
 def evaluate(options: Any) -> None:
@@ -35,7 +34,7 @@ def evaluate(options: Any) -> None:
         raise ConfigError(f"{workdir}: the run has no evaluations; give --eval NAME=CALL")
     with contextlib.nullcontext() if options.out else files.locked(workdir):
         run = setup(config, facts.get("frozen"), dry=True)
-        like = run.parallel.place(run.algorithm.init(jax.random.key(config.seed), run.params))
+        like = start(run)
         evals, state = evaluations(run), checkpoint.state(workdir, options.step, like)
         at, found = int(state.step), dict(measured(evals, state, run.frozen))
         told = summarise(found)

@@ -13,7 +13,7 @@ from prefjax import host, memory
 from prefjax.config import base, hparams
 from prefjax.log import environment
 from prefjax.setup import setup
-from prefjax.train import one_step
+from prefjax.train import one_step, shapes, start, update
 from prefjax.types import Setup
 
 
@@ -23,16 +23,14 @@ def describe(config: Any) -> str:
     run, key = setup(config, dry=True), jax.random.key(config.seed)
     import orbax.checkpoint  # noqa: F401  (a run has it in memory)
 
-    state, batch = jax.eval_shape(run.algorithm.init, key, run.params), run.batch_at(0)
-    laid = lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
-    arguments = jax.tree.map(laid, state, run.parallel.layout(state)), run.frozen, run.hparams, batch, key
-    step = run.parallel.update(one_step(run.algorithm.step)).lower(*arguments).compile()
+    state, batch = shapes(run), run.batch_at(0)
+    step = update(run).lower(state, run.frozen, run.hparams, batch, key).compile()
     return "\n\n".join(
         [
             json.dumps(config.to_dict(), indent=1, ensure_ascii=False),
             "data: " + json.dumps(run.facts),
             _table(state.params, jax.eval_shape(run.whole, state.params, run.frozen, run.hparams)),
-            _memory(memory.needed(step, *arguments[:2], batch)),
+            _memory(memory.needed(step, state, run.frozen, batch)),
             _time(run, step, batch, key),
         ]
     )
@@ -68,13 +66,13 @@ def _memory(needs: memory.Needs) -> str:
 
 def _time(run: Setup, step: Any, batch: Any, key: jax.Array) -> str:
     """Seconds of a step and of the run, of a batch stepped on three times: the first is slower and left out."""
-    state = run.parallel.place(run.algorithm.init(key, run.params))
+    state = start(run)
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        began = time.perf_counter()
         state, metrics = step(state, run.frozen, run.hparams, batch, key)
         jax.block_until_ready(metrics)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.perf_counter() - began)
     each, tokens = sum(seconds[1:]) / 2, int(getattr(batch, "sequences", batch).valid.sum())
     total = datetime.timedelta(seconds=round(each * run.config.steps))
     rows = {

@@ -32,20 +32,21 @@ def setup(
     validate(config)
     parallel = parallel or mesh.make(config)
     tokenizer = load.tokenizer(config.tokenizer or config.model)
-    frozen, nets, params, values = read(config, tokenizer, frozen)
+    frozen, nets, trained, values = read(config, tokenizer, frozen)
+    start = starts(nets["policy"], trained)
     check_fit(nets, tokenizer, config.data.max_length)
     nets = {n: models.computing(net, config.dtype, config.remat, parallel.blocks) for n, net in nets.items()}
     rows, counts = load.load(config.data.train, config.data.rows, tokenizer, config.data.max_length)
     nets["policy"] = models.judging(nets["policy"], rows.names)
     algorithm = resolve(config.algorithm, "prefjax.algorithms").function(config, nets)
     reference.check(config, nets)
-    homes = adapters.homes(config, params, values)
+    homes = adapters.homes(config, trained, values)
     values = {name: tree for name, tree in values.items() if name in config.frozen or name in homes.values()}
     algorithm, whole = adapters.adapt(algorithm, config, homes)
     facts: dict[str, Any] = {"data": counts, "tokens": len(rows.tokens), "tokenizer": tokenizer.digest}
     facts["frozen"] = frozen
     if homes:
-        facts["lora"] = {name: checkpoint.digest(params[name]) for name in homes}
+        facts["lora"] = {name: checkpoint.digest(trained[name]) for name in homes}
     waits = config.reference != "frozen" and "reference" not in homes.values()
     waiting = {"reference": jax.device_get(values.pop("reference"))} if waits else {}
     if config.reference == "cached":
@@ -69,7 +70,7 @@ def setup(
         config=config,
         tokenizer=tokenizer,
         nets=nets,
-        params=jax.device_get(params),  # the state trains a copy: this one need not lie on a device
+        start=start,
         frozen=parallel.place(values) | waiting,
         hparams=hparams(config),
         algorithm=algorithm,
@@ -90,28 +91,40 @@ def read(
     """The models of a run; arguments as in `setup`.
 
     Returns:
-      Name -> reference of the frozen ones, name -> model of all, what is trained, and name -> parameters of the frozen.
+      Name -> reference of the frozen ones, name -> model of all, what is trained, but for random weights, and name ->
+      parameters of the frozen.
     """
     load = functools.cache(checkpoint.load)  # a reference that is the policy's start is read once
     pin = functools.cache(checkpoint.pin)
     named = dict(frozen or {name: pin(ref) for name, ref in (dict(config.frozen) | adapters.bases(config)).items()})
     found = {name: load(reference) for name, reference in named.items()}
     start = lambda name, reference: found[name] if config.lora.rank else load(pin(reference))
-    policy, params = new_policy(config, tokenizer) if is_call(config.model) else start(adapters.BASE, config.model)
     beside = {name: start(name, reference) for name, reference in config.trained.items()}
-    trained = {"params": params["params"]} | {name: tree["params"] for name, (_, tree) in beside.items()}
+    trained = {name: tree["params"] for name, (_, tree) in beside.items()}
+    if is_call(config.model):
+        make = resolve(config.model, "prefjax.models")
+        policy = make(vocab=tokenizer.vocab_size, positions=config.data.max_length)
+    else:
+        policy, params = start(adapters.BASE, config.model)
+        trained["params"] = params["params"]
     nets = {"policy": policy} | {name: net for name, (net, _) in (found | beside).items()}
     return named, nets, trained, {name: values for name, (_, values) in found.items()}
+
+
+def starts(policy: Any, trained: Params) -> Callable[[int], Params]:
+    """What is trained, before the first step of a run: its seed -> `trained`, with random weights of a policy without.
+
+    They are drawn when they are asked for, so that the step can be compiled meanwhile: shapes are enough for that.
+    """
+    held = jax.device_get(trained)  # the state trains a copy: this one need not lie on a device
+    return lambda seed: held if "params" in held else held | models.init(policy, jax.random.key(seed))
 
 
 def sibling(run: Setup, config: Any) -> Setup:
     """A run that differs from `run` in numbers and in its seed alone: data, models and evaluations are shared."""
     own = run.batches_of(config.seed)
-    _, params = new_policy(config, run.tokenizer) if is_call(config.model) else (None, run.params)
-    beside = {name: tree for name, tree in run.params.items() if name != "params"}
     return run._replace(
         config=config,
-        params=jax.device_get({"params": params["params"]} | beside),
         hparams=hparams(config),
         batch_at=lambda step: run.parallel.deal(own(step)),
         facts=dict(run.facts),
@@ -127,12 +140,6 @@ def records_of(run: Setup) -> Callable[[int], Any]:
 def mixed(prompts_at: Callable[[int], Any], demos_at: Callable[[int], Any]) -> Callable[[int], Any]:
     """Batches of prompts with demonstrations beside them."""
     return lambda step: Mixed(prompts_at(step), demos_at(step))
-
-
-def new_policy(config: Any, tokenizer: Any) -> tuple[Any, Any]:
-    """A model with random weights, from a call string."""
-    model = resolve(config.model, "prefjax.models")(vocab=tokenizer.vocab_size, positions=config.data.max_length)
-    return model, models.init(model, jax.random.key(config.seed))
 
 
 def check_fit(nets: dict[str, Any], tokenizer: Any, max_length: int) -> None:

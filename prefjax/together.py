@@ -21,7 +21,7 @@ from prefjax import budget, files, host, interrupt, memory, mesh, processes, sav
 from prefjax.errors import Interrupted, PrefjaxError
 from prefjax.log import Meter, Record, progress
 from prefjax.setup import evaluations, records_of, setup, sibling
-from prefjax.train import begin, due, evaluate, finish, one_step, prefetch, settle, take_up
+from prefjax.train import begin, due, evaluate, finish, one_step, prefetch, settle, shapes, start, take_up
 from prefjax.types import Sequences as Rows
 from prefjax.types import Setup, TrainState
 
@@ -105,15 +105,11 @@ class Lane:
         inside = lambda: self.verdict.inside
         opened = saves.Checkpoints(record.workdir, run.config.keep, inside, beside=True)
         self.checkpoints = stack.enter_context(opened)
-        state, self.verdict = take_up(self.start(), run, self.evals, record, opened, self.meter)
+        state, self.verdict = take_up(start(run), run, self.evals, record, opened, self.meter)
         self.first = int(state.step)
         if record.ended or self.verdict.ended or self.first == run.config.steps:
             self.end(state)
         self.state: Any = processes.fetch(state)  # until the program has it; off the device meanwhile
-
-    def start(self) -> TrainState:
-        """Its state before the first step."""
-        return self.run.parallel.place(self.run.algorithm.init(jax.random.key(self.run.config.seed), self.run.params))
 
     def tell(self, steps: Steps) -> None:
         """Records an interval. A run whose numbers are not finite, or make no sense, ends."""
@@ -145,7 +141,7 @@ class Lane:
     def end(self, state: TrainState) -> None:
         """Marks the run as done, after its last step or where its budget ended it."""
         if not self.record.ended:
-            state = settle(state, self.start, self.verdict, self.run.config, self.checkpoints)
+            state = settle(state, lambda: start(self.run), self.verdict, self.run.config, self.checkpoints)
         self.alive = False
         finish(state, self.record.ended or self.verdict.ended, self.record)
 
@@ -223,10 +219,9 @@ class Program:
         """The arguments of a step, states and their mask as shapes alone."""
         run, batch = self.runs[0], self.batch_at(0)
         self._structure = jax.tree.structure(batch)
-        state = jax.eval_shape(run.algorithm.init, jax.random.key(0), run.params)
         many = lambda x: jax.ShapeDtypeStruct((self.lanes, *x.shape), x.dtype, sharding=self.each)
         active = jax.ShapeDtypeStruct((self.lanes,), np.bool_)
-        return active, jax.tree.map(many, state), self.frozen, self.hparams, batch, self.keys
+        return active, jax.tree.map(many, shapes(run)), self.frozen, self.hparams, batch, self.keys
 
 
 def in_turn(step: Callable, axes: Sequence[int | None]) -> Callable:

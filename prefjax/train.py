@@ -79,10 +79,10 @@ def fit(run: Setup, evals: dict[str, Callable], record: Record) -> tuple[TrainSt
     """
     config, key = run.config, jax.random.key(run.config.seed)
     host.give_back_after_compiling()
-    step, meter = run.parallel.update(one_step(run.algorithm.step)), Meter(record, run.algorithm.watch, records_of(run))
-    state = run.parallel.place(run.algorithm.init(key, run.params))
-    verdict = budget.Verdict()
+    meter, verdict = Meter(record, run.algorithm.watch, records_of(run)), budget.Verdict()
     with saves.Checkpoints(record.workdir, config.keep, lambda: verdict.inside) as checkpoints:
+        goes_on = not record.ended and (checkpoints.latest or 0) < config.steps
+        state, step = compiled(run) if goes_on else (start(run), update(run))
         state, verdict = take_up(state, run, evals, record, checkpoints, meter)
         first = int(state.step)
         if record.ended:
@@ -110,8 +110,7 @@ def fit(run: Setup, evals: dict[str, Callable], record: Record) -> tuple[TrainSt
                     raise Interrupted(signal, f"after step {at}")
         meter.flush()
         if verdict.ended:
-            start = lambda: run.parallel.place(run.algorithm.init(key, run.params))
-            state = settle(state, start, verdict, config, checkpoints)
+            state = settle(state, lambda: start(run), verdict, config, checkpoints)
     return state, verdict.ended
 
 
@@ -151,6 +150,41 @@ def settle(
     elif checkpoints.latest != int(state.step):
         checkpoints.save(state)
     return state
+
+
+def compiled(run: Setup) -> tuple[TrainState, Callable]:
+    """The state before the first step, and the step: compiled from shapes, while random weights are drawn."""
+    step, key = update(run), jax.random.key(run.config.seed)
+
+    def program():
+        batch = run.batch_at(0)
+        return step.lower(shapes(run), run.frozen, run.hparams, batch, key).compile(), jax.tree.structure(batch)
+
+    with ThreadPoolExecutor(1) as pool:
+        compiling = pool.submit(program)
+        state = start(run)
+    once, usual = compiling.result()
+    fits = lambda batch: jax.tree.structure(batch) == usual  # a batch that did not fit its stream goes another way
+    return state, lambda *given: (once if fits(given[3]) else step)(*given)
+
+
+def update(run: Setup) -> Any:
+    """The step of a run, which is compiled when it is first taken."""
+    return run.parallel.update(one_step(run.algorithm.step))
+
+
+def start(run: Setup) -> TrainState:
+    """The state before the first step."""
+    seed = run.config.seed
+    return run.parallel.place(run.algorithm.init(jax.random.key(seed), run.start(seed)))
+
+
+def shapes(run: Setup) -> TrainState:
+    """What `start` gives, as shapes and where they lie."""
+    key, params = jax.random.key(0), jax.eval_shape(lambda: run.start(0))
+    state = jax.eval_shape(run.algorithm.init, key, params)
+    laid = lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+    return jax.tree.map(laid, state, run.parallel.layout(state))
 
 
 def one_step(step: Callable) -> Callable:

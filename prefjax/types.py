@@ -153,7 +153,7 @@ class Setup(NamedTuple):
     config: Any
     tokenizer: Any
     nets: dict[str, Any]  # name -> model: "policy" and the frozen ones
-    params: Params
+    start: Callable[[int], Params]  # seed of a run -> what is trained, before the first step
     frozen: Frozen
     hparams: Hparams
     algorithm: Algorithm

@@ -127,7 +127,7 @@ def test_a_program_of_several_runs_holds_one_base(start, monkeypatch):
     one, three = (
         together.Program(part)._compiled.memory_analysis().argument_size_in_bytes for part in (runs[:1], runs)
     )
-    state = first.algorithm.init(jax.random.key(0), first.params)
+    state = first.algorithm.init(jax.random.key(0), first.start(0))
     own, shared = size((state.params, state.opt_state)), size(first.frozen)
     assert shared > 4 * own
     assert 0 <= three - one - 2 * own < 2048  # beside states numbers alone
@@ -143,7 +143,7 @@ def test_a_reward_model_trains_its_head_too(start, tmp_path, capsys):
     assert set(trained["layers"]["key"]) == {"kernel"}
     params = checkpoint.load(str(tmp_path / "reward"))[1]
     fresh = setup.setup(c, parallel=mesh.single())
-    before = fresh.algorithm.init(jax.random.key(c.seed), fresh.params).params
+    before = fresh.algorithm.init(jax.random.key(c.seed), fresh.start(0)).params
     assert distance(before["params"]["score_head"], params["params"]["score_head"]) > 1e-3
     assert main(["export", f"--model={tmp_path / 'reward'}", f"--out={tmp_path / 'merged'}"]) == 0
     assert distance(models.load(tmp_path / "merged")[1], params) < 1e-6

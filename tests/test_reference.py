@@ -105,7 +105,7 @@ def test_the_column_is_what_a_step_computes(config, monkeypatch, parallel, sizes
     np.testing.assert_array_equal(found[~sequences[2]], 0)
 
     with jax.numpy_dtype_promotion("standard"):  # jax itself mixes types in the gradient of a bfloat16 product
-        state = jax.jit(run.algorithm.init)(jax.random.key(0), run.params)
+        state = jax.jit(run.algorithm.init)(jax.random.key(0), run.start(0))
         loss = run.parallel.measure(lambda *arguments: run.algorithm.step(*arguments)[1]["loss"])
         mean = loss(run.parallel.place(state), run.frozen, run.hparams, batch, jax.random.key(1))
     assert float(mean.value) == pytest.approx(math.log(2), abs={"float32": 1e-6, "bfloat16": 0.02}[dtype])
@@ -116,7 +116,7 @@ def test_every_loss_on_a_reference_takes_the_column(config, start, loss):
     run = setup(using(config, "cached", **{"loss": loss, "frozen.reference": f"{start}@1"}))
     batch, score = run.batch_at(0), jax.jit(models.logps, static_argnums=0)
     loss = optim.loss_of(run.config)
-    logps = score(run.nets["policy"], run.params, batch.sequences)
+    logps = score(run.nets["policy"], run.start(0), batch.sequences)
     online = score(run.nets["reference"], run.frozen["reference"], batch.sequences)
     cached, expected = (
         float(loss(run.hparams, batch, logps=logps, ref_logps=x, mask=batch.sequences.response)[0].value)
@@ -129,7 +129,7 @@ def test_every_loss_on_a_reference_takes_the_column(config, start, loss):
 def test_a_step_on_the_cache_is_given_no_reference(config, parallel):
     def given(how):
         run = setup(using(config, how, **{"parallel": parallel, "mesh.data": 8}), dry=True)
-        state = jax.eval_shape(run.algorithm.init, jax.random.key(0), run.params)
+        state = jax.eval_shape(run.algorithm.init, jax.random.key(0), run.start(0))
         step = run.parallel.update(one_step(run.algorithm.step))
         lowered = step.lower(state, run.frozen, run.hparams, run.batch_at(0), jax.random.key(1))
         signature = lowered.as_text().partition("@main(")[2].partition("->")[0]
@@ -137,7 +137,7 @@ def test_a_step_on_the_cache_is_given_no_reference(config, parallel):
 
     (cached, run), (frozen, _) = given("cached"), given("frozen")
     model = jax.tree.leaves(run.frozen["reference"])
-    assert all(isinstance(x, np.ndarray) for x in (*model, *jax.tree.leaves(run.params)))
+    assert all(isinstance(x, np.ndarray) for x in (*model, *jax.tree.leaves(run.start(0))))
     assert frozen - cached == len(model) - 1  # and the column instead
 
 
@@ -145,11 +145,11 @@ def test_a_step_on_the_cache_is_given_no_reference(config, parallel):
 def fill(config, monkeypatch):
     """Calls `reference.cached` with log-probs that cost nothing: the tokens."""
     run = setup(using(config, "frozen"))
-    tokens = np.arange(6, dtype=np.int32)
+    start, tokens = run.start(0), np.arange(6, dtype=np.int32)
     table = Rows(tokens, np.array([[0, 2, 4, 6]]), np.zeros(1, np.int32))
     monkeypatch.setattr(reference, "_logps", lambda *given: iter([tokens.astype(np.float32)]))
 
-    def call(net=run.nets["reference"], params=run.params, tokenizer="a", rows=table, compute=True, **more):
+    def call(net=run.nets["reference"], params=start, tokenizer="a", rows=table, compute=True, **more):
         c = using(config, "cached", **more)
         return reference.cached(c, net, params, run.parallel, tokenizer, rows, compute=compute)
 
@@ -168,7 +168,7 @@ def test_the_key_names_all_that_the_log_probs_depend_on(fill, config, monkeypatc
     run = setup(using(config, "frozen"))
     net, rows = run.nets["reference"], Rows(np.arange(6, dtype=np.int32), np.array([[0, 2, 4, 6]]), np.zeros(1))
     rounder = net.clone(config=dataclasses.replace(net.config, eps=1e-6))
-    moved = jax.tree.map(lambda x: x.copy(), run.params)
+    moved = jax.tree.map(lambda x: x.copy(), run.start(0))
     moved["params"]["norm"]["scale"][3] += 1e-6
     changes = [
         {},
@@ -287,7 +287,7 @@ def test_the_reference_follows_by_hand(config, start):
     ways = {"frozen.reference": f"{start}@1", "parallel": "pmap", "mesh.data": 8}
     run = setup(using(config, "sync(alpha=0.25, steps=2)", **ways))
     expected = run.frozen["reference"]  # the original, which is not where the policy starts
-    state = run.parallel.place(run.algorithm.init(jax.random.key(0), run.params))
+    state = run.parallel.place(run.algorithm.init(jax.random.key(0), run.start(0)))
     step = run.parallel.update(one_step(run.algorithm.step))
     for at in (1, 2, 3, 4):
         state, _ = step(state, run.frozen, run.hparams, run.batch_at(at - 1), jax.random.key(1))

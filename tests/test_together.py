@@ -173,7 +173,7 @@ def test_evaluations_of_several_runs_hold_one_state():
     """The newest: else those of all runs would lie on one device between two evaluations."""
     run, held = setup(config(), parallel=mesh.single()), []
     for one in (run, sibling(run, config())):
-        state = one.parallel.place(one.algorithm.init(jax.random.key(0), one.params))
+        state = one.parallel.place(one.algorithm.init(jax.random.key(0), one.start(0)))
         evaluations(one)["held_out"](state, one.frozen, jax.random.key(0))
         held.append(weakref.ref(jax.tree.leaves(state.params)[0]))
         del state

@@ -1,6 +1,8 @@
 """The loop: record, resume, evaluations, and what is said when something is wrong."""
 
 import json
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -11,7 +13,8 @@ from prefjax.config import base, numbers, validate
 from prefjax.errors import CheckpointError, ConfigError, DataError, NonFiniteError, PrefjaxError
 from prefjax.saves import Checkpoints
 from prefjax.setup import records_of, setup
-from prefjax.train import due, prefetch, train
+from prefjax.together import unpacked
+from prefjax.train import compiled, due, prefetch, start, train, update
 
 DEMOS = "prefjax.worlds.desk:demos(n=64)"
 PAIRS = "prefjax.worlds.desk:pairs(n=64)"
@@ -54,6 +57,30 @@ def test_a_run_leaves_its_record(sft_run):
     assert not any("time" in key or "seconds" in key for row in metrics for key in row)
     assert [row["step"] for row in lines(workdir, "timing.jsonl")] == [0, 2, 4, 4]
     assert (workdir / "DONE").exists()
+
+
+def test_a_step_compiled_ahead_is_the_step_and_takes_batches_that_did_not_fit():
+    run = setup(sft_config())
+    state, step = compiled(run)
+    jax.tree.map(np.testing.assert_array_equal, state, start(run))
+    batch, rest, key = run.batch_at(0), (run.frozen, run.hparams), jax.random.key(0)
+    assert batch.sequences.packing is not None
+    found, _ = step(state, *rest, batch, key)
+    jax.tree.map(np.testing.assert_array_equal, found, update(run)(start(run), *rest, batch, key)[0])
+    _, plain = step(start(run), *rest, unpacked(batch), key)
+    _, packed = step(start(run), *rest, batch, key)
+    np.testing.assert_allclose(plain["loss"].value, packed["loss"].value, rtol=1e-5)
+
+
+def test_a_run_that_has_ended_compiles_no_step(sft_run, monkeypatch):
+    workdir, config, state = sft_run
+    monkeypatch.setattr("prefjax.train.compiled", None)
+    jax.tree.map(np.testing.assert_array_equal, train(config, workdir), state)
+
+
+def test_the_loop_is_imported_without_what_takes_long_and_comes_later():
+    code = "import sys, prefjax.train; sys.exit(any(name in sys.modules for name in ('scipy.stats', 'orbax', 'grain')))"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_first_held_out_loss_is_that_of_a_uniform_guess(sft_run):

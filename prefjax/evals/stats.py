@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy  # `scipy.stats` takes half a second to import, and comes when it is first used
 
 
 class Interval(NamedTuple):
@@ -40,7 +40,7 @@ def interval(values: Sequence[float], clusters: Sequence[Hashable], confidence: 
         return unknown(mean)
     if np.ptp(means) == 0:
         return Interval(mean, mean, mean)
-    low, high = stats.t.interval(confidence, len(means) - 1, mean, stats.sem(means))
+    low, high = scipy.stats.t.interval(confidence, len(means) - 1, mean, scipy.stats.sem(means))
     return Interval(mean, float(low), float(high))
 
 
@@ -74,7 +74,7 @@ def ratio(
     if not rest.any():
         return Interval(*3 * [float(mean)])
     error = np.sqrt(count / (count - 1) * np.sum(rest**2)) / bottom.sum()
-    low, high = stats.t.interval(confidence, count - 1, mean, error)
+    low, high = scipy.stats.t.interval(confidence, count - 1, mean, error)
     return Interval(float(mean), float(low), float(high))
 
 
@@ -106,7 +106,7 @@ def jackknife(
     parts = [[value for value, g in zip(values, group, strict=True) if g != left] for left in range(count)]
     without = np.array([statistic(part) for part in parts])
     error = np.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2))
-    reach = stats.t.ppf((1 + confidence) / 2, count - 1) * error
+    reach = scipy.stats.t.ppf((1 + confidence) / 2, count - 1) * error
     return Interval(whole, float(whole - reach), float(whole + reach))
 
 
@@ -132,7 +132,7 @@ def rogan_gladen(
     power = hit / positives + passed / negatives - 1
     if power <= 0:
         raise ValueError(f"sensitivity {hit}/{positives} and specificity {passed}/{negatives}: no better than chance")
-    z = float(stats.norm.ppf((1 + confidence) / 2))
+    z = float(scipy.stats.norm.ppf((1 + confidence) / 2))
     p, se, sp = (n * share + z * z / 2) / (n + z * z), (hit + 1) / (positives + 2), (passed + 1) / (negatives + 2)
     rate = (p + sp - 1) / (se + sp - 1)
     spread = [x * (1 - x) / m for x, m in ((p, n + z * z), (se, positives + 2), (sp, negatives + 2))]
@@ -175,7 +175,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
     """Wilson's score interval for a share, of which a tie may be half: right on average over shares, not for each."""
-    z = float(stats.norm.ppf((1 + confidence) / 2))
+    z = float(scipy.stats.norm.ppf((1 + confidence) / 2))
     middle = (successes + z**2 / 2) / (n + z**2)
     half = z / (n + z**2) * math.sqrt(successes * (n - successes) / n + z**2 / 4)
     low, high = (0.0 if not successes else middle - half), (1.0 if successes == n else middle + half)
@@ -184,7 +184,7 @@ def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
 
 def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interval:
     """The exact interval for a share, which covers every share at least as often as it says."""
-    low, high = stats.binomtest(successes, n).proportion_ci(confidence, "exact")
+    low, high = scipy.stats.binomtest(successes, n).proportion_ci(confidence, "exact")
     return Interval(successes / n, float(low), float(high))
 
 

@@ -133,6 +133,7 @@ def _groups(model: Transformer, tokens: jax.Array) -> int:
     return 1 if len(tokens) % model.shards else model.shards
 
 
+@functools.partial(jax.jit, static_argnames=("model", "heads"))
 def init(model: Transformer, key: jax.Array, heads: tuple[str, ...] = ("lm",)) -> Params:
     """Random parameters with an output embedding ("lm"), a scalar head for rewards or values ("score"), or both."""
     if not heads or not set(heads) <= {"lm", "score"}:

@@ -21,7 +21,7 @@ def tiny():
     c.model, c.tokenizer = "llama(width=16, layers=1, heads=2)", "prefjax.worlds.desk:tokenizer()"
     c.data.train, c.data.rows, c.data.max_length = "prefjax.worlds.desk:demos(n=16)", "demos()", 80
     run = setup(c)
-    return run, run.algorithm.init(jax.random.key(0), run.params)
+    return run, run.algorithm.init(jax.random.key(0), run.start(0))
 
 
 def bare():

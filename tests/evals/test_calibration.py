@@ -56,7 +56,7 @@ def test_margins_are_those_of_the_step(algorithm):
     c.model, c.tokenizer = "llama(width=16, layers=1, heads=2)", "prefjax.worlds.desk:tokenizer()"
     c.data.train, c.data.max_length = "prefjax.worlds.desk:pairs(n=8)", 80
     run = setup(c)
-    state = run.algorithm.init(jax.random.key(0), run.params)
+    state = run.algorithm.init(jax.random.key(0), run.start(0))
     found = calibration.make(run, source=SOURCE)(state, run.frozen, None)
     batch = run.batch_at(0)
     _, metrics = run.algorithm.step(state, run.frozen, run.hparams, batch, None)
