@@ -101,6 +101,7 @@ def base() -> ConfigDict:
     c.log_every = 10
     c.checkpoint_every = 0  # steps; 0: after the last
     c.keep = 2  # newest checkpoints kept
+    c.checkpoint_timeout = 1200  # seconds after which a checkpoint that is still being written counts as hung
 
     c.budget = ConfigDict()  # how far a run may drift from its start, as evaluations measure it; a limit of 0: none
     c.budget.kl = 10.0  # nats a completion, to the original reference even where the reference moves
@@ -153,7 +154,7 @@ def validate(config: ConfigDict) -> None:
     """Raises ConfigError for a setting that no run can start from."""
     for name in ("steps", "eval_every", "checkpoint_every"):
         _require(config[name] >= 0, name, config[name], "0 or more")
-    for name in ("batch_size", "log_every", "keep"):
+    for name in ("batch_size", "log_every", "keep", "checkpoint_timeout"):
         _require(config[name] >= 1, name, config[name], "1 or more")
     _require(config.optim.accumulate >= 1, "optim.accumulate", config.optim.accumulate, "1 or more")
     _require(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prefjax import interrupt, processes, together
-from prefjax.errors import ConfigError, Interrupted, PrefjaxError
+from prefjax.errors import ConfigError, HungError, Interrupted, PrefjaxError
 
 FORWARDED = ("JAX_", "XLA_", "PREFJAX_", "WANDB_MODE")  # what the variables begin with that workers of Ray are given
 
@@ -61,8 +61,8 @@ def trained(task: Task, say: Say = print) -> Failure | None:
             count = together.train(configs, [*map(Path, workdirs)], idle=idle, limit=task.limit, say=say)
             left = configs[count:], workdirs[count:], idle[count:]
     except Exception as error:
-        if processes.several():
-            raise  # the others wait for this one
+        if processes.several() or isinstance(error, HungError):
+            raise  # the others wait for this one; what hangs may hang the rest
         return _told(error)
     return None
 

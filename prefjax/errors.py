@@ -33,6 +33,10 @@ class CheckpointError(PrefjaxError):
     exit_code = 5
 
 
+class HungError(CheckpointError):
+    """Writing a checkpoint takes longer than it may. A program leaves by `os._exit`: Python waits for hung threads."""
+
+
 class LockedError(PrefjaxError):
     """Another process trains in the workdir."""
 

@@ -38,7 +38,10 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "toke
 _LINES = ("metrics.jsonl", "timing.jsonl", "samples.jsonl", "alarms.jsonl")
 _END = ("DONE", "FAILED.json", "INTERRUPTED.json")
 # Settings a resumed run may change. Schedules run to `steps`: with another value the rest of them bends to it.
-RESUMABLE = ("steps", "log_every", "eval_every", "checkpoint_every", "keep", "cache", "wandb", "tensorboard")
+RESUMABLE = (
+    *("steps", "log_every", "eval_every", "checkpoint_every", "keep", "checkpoint_timeout"),
+    *("cache", "wandb", "tensorboard"),
+)
 
 
 class Record:

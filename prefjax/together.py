@@ -103,7 +103,9 @@ class Lane:
         self.alive = True
         begin(run, record)
         inside = lambda: self.verdict.inside
-        opened = saves.Checkpoints(record.workdir, run.config.keep, inside, beside=True)
+        opened = saves.Checkpoints(
+            record.workdir, run.config.keep, inside, limit=run.config.checkpoint_timeout, beside=True
+        )
         self.checkpoints = stack.enter_context(opened)
         state, self.verdict = take_up(start(run), run, self.evals, record, opened, self.meter)
         self.first = int(state.step)

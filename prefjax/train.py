@@ -79,8 +79,9 @@ def fit(run: Setup, evals: dict[str, Callable], record: Record) -> tuple[TrainSt
     """
     config, key = run.config, jax.random.key(run.config.seed)
     host.give_back_after_compiling()
+    limit = config.checkpoint_timeout
     meter, verdict = Meter(record, run.algorithm.watch, records_of(run)), budget.Verdict()
-    with saves.Checkpoints(record.workdir, config.keep, lambda: verdict.inside) as checkpoints:
+    with saves.Checkpoints(record.workdir, config.keep, lambda: verdict.inside, limit=limit) as checkpoints:
         goes_on = not record.ended and (checkpoints.latest or 0) < config.steps
         state, step = compiled(run) if goes_on else (start(run), update(run))
         state, verdict = take_up(state, run, evals, record, checkpoints, meter)

@@ -4,11 +4,12 @@ jax and its friends are imported by the command that needs them.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
 from prefjax import __version__, host
-from prefjax.errors import ConfigError, PrefjaxError
+from prefjax.errors import ConfigError, HungError, PrefjaxError
 
 COMMANDS = {  # name: what it does, and its flags as they are mostly given
     "train": ("train as a config says", "--config=configs/dpo.py[:arg] --workdir=DIR [--config.x=y] [--dry_run]"),
@@ -56,7 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         module = importlib.import_module(f"prefjax.cli.{command.replace('-', '_')}")
         return module.main(rest) or 0
     except PrefjaxError as error:
-        print(f"prefjax {command}: {error}", file=sys.stderr)
+        print(f"prefjax {command}: {error}", file=sys.stderr, flush=True)
+        if isinstance(error, HungError):
+            sys.stdout.flush()
+            os._exit(error.exit_code)  # Python would wait for the thread that hangs
         return error.exit_code
     except KeyboardInterrupt as error:
         print(f"prefjax {command}: {error or 'interrupted'}", file=sys.stderr)
