@@ -8,11 +8,11 @@
 
 DIR holds the peer scripts, `--trl-python` has torch and trl, `--python` prefjax. Each round runs every system once, in
 the order A B C C B A, so that a slow minute of the machine meets all; what counts is the ratio. A run is repeated if
-other processes disturbed it: see quiet.py. TRL runs with its
-defaults (gradient checkpointing on; bf16 autocast is left to --dtype, so that both compute in the same type) and
-tuned (no checkpointing; for DPO also the reference computed beforehand, for SFT packed rows). prefjax runs as `make
-demo` runs it, for DPO also with the reference cached, with a compilation cache: empty in the first round, warm in the
-others. TRL compiles nothing. At equal lengths (E) prefjax shares no prompt and packs nothing.
+other processes disturbed it: see quiet.py. TRL runs with its defaults (gradient checkpointing on; bf16 autocast is left
+to --dtype, so that both compute in the same type) and tuned (no checkpointing; for DPO also the reference computed
+beforehand, for SFT packed rows). prefjax runs as `make demo` runs it, for DPO also with the reference cached, with a
+compilation cache: empty in the first round, or with --cold in all, warm in the others. TRL compiles nothing. At equal
+lengths (E) prefjax shares no prompt and packs nothing.
 """
 
 import argparse
@@ -37,6 +37,7 @@ parser.add_argument("--dtype", default="fp32", choices=["fp32", "bf16"])
 parser.add_argument("--model", default="S", help="of the peers, or of shapes.py")
 parser.add_argument("--rounds", type=int, default=2)
 parser.add_argument("--steps", type=int, default=20)
+parser.add_argument("--cold", action="store_true", help="an empty compilation cache in every round")
 parser.add_argument("--out", type=Path)
 options = parser.parse_args()
 
@@ -86,26 +87,31 @@ def measure(system: str, work: str, cache: str, cold: bool) -> dict:
     return {name: found[name] for name in KEPT if name in found}
 
 
+def is_cold(number: int) -> bool:
+    """Whether prefjax compiles in this round."""
+    return options.cold or number == 0
+
+
 def compare(work: str) -> dict:
     names = systems(work)
     runs: dict[str, list[dict]] = {system: [] for system in names}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.rounds):
             for system in names if number % 2 == 0 else reversed(names):
-                run = functools.partial(measure, system, work, f"{folder}/{system}", cold=number == 0)
+                run = functools.partial(measure, system, work, f"{folder}/{system}", cold=is_cold(number))
                 runs[system].append(quiet.measured(run))
     median = lambda name: {s: round(statistics.median(run[name] for run in found), 4) for s, found in runs.items()}
     step = median("step_s_median")
-    starts = {f"{s} cold": runs[s][0]["first_step_age_s"] for s in names if s.startswith("prefjax")}
+    starts = {}
     for system, found in runs.items():
-        warm = found[1:] if system.startswith("prefjax") else found
-        if warm:
-            starts[system] = round(statistics.median(run["first_step_age_s"] for run in warm), 2)
+        for number, run in enumerate(found):
+            name = f"{system} cold" if system.startswith("prefjax") and is_cold(number) else system
+            starts.setdefault(name, []).append(run["first_step_age_s"])
     return {
         "work": work,
         "step_s": step,
         "of_prefjax": {s: round(seconds / step["prefjax"], 2) for s, seconds in step.items()},
-        "first_step_s": starts,
+        "first_step_s": {name: round(statistics.median(ages), 2) for name, ages in starts.items()},
         "peak_rss_mb": median("peak_rss_mb"),
         "compilations_of_the_step": max(run["compilations"] for run in runs["prefjax"]),
         "runs": runs,
