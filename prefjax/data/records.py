@@ -296,8 +296,11 @@ def _optional(record: Record) -> Record:
         _typed(field, value, *OPTIONAL[field])
     if not -3 <= present.get("grade", 0) <= 3:
         raise Refused("grade", "label out of scale", f"expected -3..3, got {present['grade']}")
-    for name, value in present.get("attributes", {}).items():
-        _typed(f"attributes.{name}", value, int, float)
+    if "attributes" in present:  # Parquet has a null for each that other rows are judged in
+        judged = {name: value for name, value in present["attributes"].items() if value is not None}
+        for name, value in judged.items():
+            _typed(f"attributes.{name}", value, int, float)
+        present["attributes"] = judged
     votes = present.get("votes", [1, 0, 0])
     if len(votes) != 3 or any(type(v) is not int or v < 0 for v in votes) or not any(votes):
         wanted = "expected three counts, [for chosen, for rejected, ties]"

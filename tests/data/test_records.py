@@ -113,6 +113,11 @@ def test_a_null_optional_field_is_absent_and_others_are_kept(write):
     assert records == [GOOD | kept]
 
 
+def test_a_null_attribute_is_not_judged(write):
+    records, problems = read(write(GOOD | {"attributes": {"fact": None, "warmth": -1}}))
+    assert records == [GOOD | {"attributes": {"warmth": -1}}] and not problems
+
+
 @pytest.mark.parametrize("prompt", ["p?", [USER], None])
 def test_a_prompt_repeated_in_messages_is_stripped_and_said_once(write, prompt):
     row = {"prompt": prompt, "chosen": [USER, GOOD_TURN], "rejected": [USER, BAD_TURN]}
