@@ -1,8 +1,9 @@
 """Records as rows of token ids: flat arrays, a row never cut. What cannot be used is dropped and counted."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -85,21 +86,22 @@ def pairs(
 
 
 def attributes(
-    records: Iterable[Record], tokenizer: Tokenizer, max_length: int, *, names: tuple[str, ...]
+    records: Iterable[Record], tokenizer: Tokenizer, max_length: int, *, names: Sequence[str]
 ) -> tuple[Rows, Counts]:
     """Pairs judged in several attributes as rows, for a reward model with a score for each.
 
     The target of an attribute is 1 where chosen is better in it, 1/2 for a tie, else 0, or NaN where it was not judged.
-    Pairs are dropped as by `pairs`, and where they are judged in none of `names`. How many are judged is counted.
+    Pairs are dropped as by `pairs`, and where they are judged in none of `names`. How many are judged is counted. Of
+    one name the rows are those of `pairs`, with its target: the model has one score, as any other.
 
     Raises:
-      ConfigError: no names, or one that comes twice.
+      ConfigError: no list of names, or one that comes twice.
       DataError: a record lacks a field, none is judged in an attribute, or no usable rows.
     """
-    if not names or len(set(names)) < len(names):
-        raise ConfigError(f"attributes(names={names!r}): it should name one attribute or more, each once")
-    known: set[str] = set()
-    with Builder(max_length, names) as rows:
+    if isinstance(names, str) or not names or len(set(names)) < len(names):
+        raise ConfigError(f"attributes(names={names!r}): it should list one attribute or more, each once")
+    several, known = len(names) > 1, set[str]()
+    with Builder(max_length, tuple(names) if several else ()) as rows:
         for index, record in enumerate(records):
             _require(record, index, "attributes", *NEEDED["pairs"])
             judged = record.get("attributes", {})
@@ -108,10 +110,11 @@ def attributes(
                 rows.count(UNJUDGED)
                 continue
             targets = [(1 + np.sign(judged[name])) / 2 if name in judged else math.nan for name in names]
+            label: dict[str, Any] = {"attributes": targets} if several else {"label": (targets[0], 0.0, None)}
             first, second = (_encode(tokenizer, index, record["prompt"], side) for side in _sides(record))
             if first.response == second.response:
                 rows.count(TWINS)
-            elif rows.add(index, record, first.prompt, first.response, second.response, attributes=targets):
+            elif rows.add(index, record, first.prompt, first.response, second.response, **label):
                 rows.count(APART, first.apart + second.apart)
                 for name in judged.keys() & set(names):
                     rows.count(f"judged in {name}")

@@ -232,6 +232,16 @@ def test_pairs_judged_in_attributes_have_a_target_for_each():
     assert rows.pairs(records, TOK, 8)[0].names == ()
     with pytest.raises(DataError, match="no record is judged in 'shrt'; did you mean 'short'"):
         rows.attributes(records, TOK, 8, names=("kind", "shrt"))
-    for names in ((), ("kind", "kind")):
+    np.testing.assert_array_equal(
+        rows.attributes(records, TOK, 8, names=["short", "kind"])[0].attributes, built.attributes
+    )
+    for names in ((), ("kind", "kind"), "kind"):
         with pytest.raises(ConfigError, match="one attribute or more, each once"):
             rows.attributes(records, TOK, 8, names=names)
+
+
+def test_pairs_judged_in_one_attribute_are_pairs_with_its_target():
+    records = [pair("a", "b", "c", attributes=each) for each in ({"kind": 2, "short": -1}, {"short": 0}, {"kind": 1})]
+    built, counts = rows.attributes(records, TOK, 8, names=("short",))
+    assert built.names == () and built.attributes is None and built.target.tolist() == [0, 0.5]
+    assert counts == {"rows": 2, rows.UNJUDGED: 1, "judged in short": 2}
