@@ -14,7 +14,7 @@ from prefjax.data.batches import epoch
 from prefjax.data.lines import clean, quote
 from prefjax.data.prompts import prompt_text
 from prefjax.data.rows import Rows
-from prefjax.errors import DataError
+from prefjax.errors import ConfigError, DataError
 from prefjax.metrics import merge
 from prefjax.types import Setup
 
@@ -37,13 +37,18 @@ def make(
       allow_overlap: rows may have prompts that are trained on; the record of the run counts them.
 
     Raises:
+      ConfigError: rows have other attributes than the model judges, or in another order.
       DataError: rows have prompts that are trained on, but for case, width and spacing.
     """
-    c = run.config.data
+    c, judges = run.config.data, run.nets["policy"].config.attributes
     asked = "rows", source, rows or c.rows
     if asked not in run.shared:  # read once for all runs of a program
         run.shared[asked] = load.load(source, rows or c.rows, run.tokenizer, c.max_length)
     held_out, counts = run.shared[asked]
+    if held_out.names != judges:
+        raise ConfigError(
+            f"held_out(rows={asked[2]!r}): attributes and their order should be those of config.data.rows {c.rows!r}"
+        )
     seen = _trained_on(run, source, held_out, allow_overlap)
     run.facts.setdefault("held_out", {})[source] = counts | {"prompts trained on": seen}
     if run.config.reference == "cached":

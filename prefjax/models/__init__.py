@@ -61,7 +61,17 @@ def computing(model: Transformer, dtype: str = "float32", remat: bool = False, s
 
 
 def judging(model: Transformer, attributes: tuple[str, ...]) -> Transformer:
-    """`model` with a score head for each of the `attributes`; for one number if there are none."""
+    """`model` with a score head for each of the `attributes`; for one number if there are none.
+
+    Raises:
+      ConfigError: it judges others, or these in another order.
+    """
+    found = model.config.attributes
+    if found and attributes and found != attributes:
+        raise ConfigError(
+            f"config.model judges {', '.join(found)}, and config.data.rows names {', '.join(attributes)}: it should be "
+            f"'attributes(names={found})'"
+        )
     return model.clone(config=dataclasses.replace(model.config, attributes=attributes))
 
 

@@ -110,6 +110,8 @@ def test_what_does_not_fit_attributes_is_refused():
     scored = models.init(NET, jax.random.key(0), heads=("score",))
     with pytest.raises(ConfigError, match="config.model has a score head of 1 and config.data.rows asks for 2"):
         models.add_score_head(scored, models.judging(NET, names), jax.random.key(0))
+    with pytest.raises(ConfigError, match="judges first, second, and config.data.rows names second, first"):
+        models.judging(models.judging(NET, names), names[::-1])
     with pytest.raises(
         ConfigError, match="config.trained.value judges first, second; a critic is a model of one score"
     ):
