@@ -30,7 +30,7 @@ def model(run: Context, *, name: str = "reward", weights: Mapping[str, float] | 
         if attribute not in judged:
             raise ConfigError(f"frozen.{name} does not judge {attribute!r}; {nearest(attribute, judged)}")
     if judged and not weights:
-        raise ConfigError(f"frozen.{name} judges {', '.join(judged)}: model(weights={{...}}) says their worth")
+        raise ConfigError(f"frozen.{name} judges {', '.join(judged)}: weights={{...}} says their worth")
     worth = np.array([(weights or {}).get(attribute, 0.0) for attribute in judged], np.float32)
 
     @jax.jit
@@ -48,7 +48,13 @@ def model(run: Context, *, name: str = "reward", weights: Mapping[str, float] | 
 
 
 def ensemble(
-    run: Context, *, names: Sequence[str], combine: str = "mean", spread: float = 0.5, of: str = "variance"
+    run: Context,
+    *,
+    names: Sequence[str],
+    combine: str = "mean",
+    spread: float = 0.5,
+    of: str = "variance",
+    weights: Mapping[str, float] | None = None,
 ) -> Score:
     """Several reward models: `frozen.<name>` of the config for each of `names`.
 
@@ -60,6 +66,7 @@ def ensemble(
         https://arxiv.org/abs/2310.02743).
       spread: lambda of "uncertain".
       of: how far models differ: "variance", as in the paper, or "std", in the unit of the scores.
+      weights: as in `model`, of each.
     """
     measures = {"variance": jnp.var, "std": jnp.std}
     if of not in measures:
@@ -71,7 +78,7 @@ def ensemble(
     }
     if combine not in ways:
         raise ConfigError(f"ensemble(combine={combine!r}): it should be one of {', '.join(map(repr, ways))}")
-    members = [model(run, name=name) for name in names]
+    members = [model(run, name=name, weights=weights) for name in names]
     return lambda *row: ways[combine](jnp.stack([member(*row) for member in members]))
 
 

@@ -110,7 +110,9 @@ def test_a_model_of_attributes_is_worth_a_weighted_sum_of_them():
     assert each.shape == (2, 3)
     got = make("model(weights={'length': -0.5, 'fact': 2})")({"reward": params}, SEQUENCES, IDS)[0]
     np.testing.assert_allclose(got, 2 * each[:, 0] - 0.5 * each[:, 2], rtol=1e-6)
-    with pytest.raises(ConfigError, match="judges fact, warmth, length: model"):
+    alone = make("ensemble(names=['reward'], weights={'length': -0.5, 'fact': 2})")
+    np.testing.assert_array_equal(alone({"reward": params}, SEQUENCES, IDS)[0], got)
+    with pytest.raises(ConfigError, match="judges fact, warmth, length: weights"):
         make("model()")
     with pytest.raises(ConfigError, match="does not judge 'fat'; did you mean 'fact'"):
         make("model(weights={'fat': 1})")
