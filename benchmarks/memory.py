@@ -21,6 +21,7 @@ SHAPES = {
     "dpo": ["--config=configs/dpo.py", LARGE, "--config.frozen.reference={start}", "--config.model={start}"],
     "reward": ["--config=configs/reward.py", LARGE, "--config.optim.accumulate=4", "--config.dtype=bfloat16"],
 }
+SETTINGS = ("JAX_COMPILATION_CACHE_DIR", "XLA_FLAGS", "PJRT_NPROC")  # those of tests are left out
 COMMON = ["--config.tokenizer=prefjax.worlds.desk:tokenizer()", "--config.log_every=5", "--config.evals={}"]
 MEASURED = """
 import sys
@@ -68,7 +69,7 @@ def _start(folder: str) -> None:
 
 
 def _run(*argv: str) -> str:
-    env = {name: value for name, value in os.environ.items() if name not in ("JAX_COMPILATION_CACHE_DIR", "XLA_FLAGS")}
+    env = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     done = subprocess.run([sys.executable, *argv], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
