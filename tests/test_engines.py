@@ -178,7 +178,7 @@ def test_an_engine_that_is_left_ends_its_jobs(tmp_path, monkeypatch):
     import submitit
 
     monkeypatch.setattr(submitit, "AutoExecutor", Executor)
-    monkeypatch.setattr(engines.time, "sleep", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(engines.time, "sleep", lambda _: signal.default_int_handler(signal.SIGINT, None))
     with pytest.raises(KeyboardInterrupt):
         sweep.train(runs_of("seed=0,1", "optim.clip=0.0,1.0"), tmp_path, engine="slurm")
     assert len(ended) == 2
