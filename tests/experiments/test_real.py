@@ -66,7 +66,7 @@ def test_the_rows_are_what_the_model_says(algorithm):
     c.model, c.tokenizer = "llama(width=16, layers=1, heads=2)", "prefjax.worlds.desk:tokenizer()"
     c.data.train, c.data.max_length = "prefjax.worlds.desk:pairs(n=8)", 80
     run = setup(c)
-    state = run.algorithm.init(jax.random.key(0), run.params)
+    state = run.algorithm.init(jax.random.key(0), run.start(0))
     other = state._replace(params=jax.tree.map(lambda x: 1.1 * x, state.params))
     evaluate = sides.make(run, source=DESK, batch_size=5)
     rows = evaluate(state, {}, None)["samples"]
