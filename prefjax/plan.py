@@ -21,8 +21,6 @@ def describe(config: Any) -> str:
     """The resolved config, the parameters, the memory a run will need, and, of a few steps taken, its time."""
     host.give_back_after_compiling()
     run, key = setup(config, dry=True), jax.random.key(config.seed)
-    import orbax.checkpoint  # noqa: F401  (a run has it in memory)
-
     state, batch = shapes(run), run.batch_at(0)
     step = update(run).lower(state, run.frozen, run.hparams, batch, key).compile()
     return "\n\n".join(

@@ -5,6 +5,7 @@ from typing import Any
 
 from experiments.objectives import points
 from experiments.objectives.points import Point
+from prefjax.evals.stats import paired
 
 FAR = 0.5  # nats from the KL of the table beyond which a point is not compared
 AGAINST = "DPO"
@@ -19,8 +20,9 @@ def table(rows: Sequence[Row], kl: float) -> str:
     """The objectives in the order of their recipes, the SFT model first."""
     chosen = {row["objective"]: point for row in rows if (point := points.nearest(row["points"], kl))}
     against = chosen.get(AGAINST)
-    compared = {name: point for name, point in chosen.items() if name != AGAINST and abs(point["kl"][0] - kl) <= FAR}
-    apart = points.differences(compared, against) if against and compared else {}
+    near = {name: point for name, point in chosen.items() if name != AGAINST and abs(point["kl"][0] - kl) <= FAR}
+    by_prompt = {name: point["gold_by_prompt"] for name, point in near.items()}
+    apart = paired(by_prompt, against["gold_by_prompt"]) if against and near else {}
     lines = [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
     family = ""
     if rows:

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from experiments.dpo_frontier.points import reached
+from experiments.objectives.points import rounded
 from prefjax import sweep
 from prefjax.data.prompts import prompt_key
-from prefjax.evals.stats import Interval, by_prompt, holm, interval
+from prefjax.evals.stats import by_prompt, interval
 
-DIGITS = 4  # that count
 STORIES = {"kl": "kl_exact", "dialogue": "dialogue", "length": "length"}  # ours -> of a row of sampled stories
 Point = dict[str, Any]
 Row = Mapping[str, Any]  # of samples.jsonl
@@ -77,24 +76,7 @@ def _metric(name: str, seeds: Sequence[Sequence[Row]], prompts: Sequence[str]) -
     known = {prompt: value for (_, prompt), value in by_prompt([row for rows in seeds for row in rows], name).items()}
     means = [by_prompt(rows, name).values() for rows in seeds]
     return {
-        "mean": _rounded(interval([*known.values()], [*known])),
-        "of_seeds": _rounded([sum(values) / len(values) for values in means]),
-        "by_prompt": [_rounded([known[prompt]])[0] if prompt in known else None for prompt in prompts],
+        "mean": rounded(interval([*known.values()], [*known])),
+        "of_seeds": rounded([sum(values) / len(values) for values in means]),
+        "by_prompt": [rounded([known[prompt]])[0] if prompt in known else None for prompt in prompts],
     }
-
-
-def _rounded(values: Sequence[float]) -> list[float]:
-    return [float(f"{value:.{DIGITS}g}") for value in values]
-
-
-def differences(
-    arms: Mapping[str, Sequence[float | None]], other: Sequence[float | None]
-) -> dict[str, tuple[Interval, float]]:
-    """By how much a metric by prompt is above another arm's, paired by prompt, and the p-value.
-
-    The p-value is that of a paired t-test, adjusted for the number of comparisons (Holm).
-    """
-    both = lambda values: [(a, b) for a, b in zip(values, other, strict=True) if a is not None and b is not None]
-    gaps = {name: [a - b for a, b in both(values)] for name, values in arms.items()}
-    raw = [float(stats.ttest_1samp(gap, 0.0).pvalue) if len({*gap}) > 1 else 1.0 for gap in gaps.values()]
-    return {name: (interval(gap, range(len(gap))), p) for (name, gap), p in zip(gaps.items(), holm(raw), strict=True)}

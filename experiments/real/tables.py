@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.real import points
 from experiments.real.points import Point
 from experiments.real.recipes import FOLDS, SEEDS, STUDIES, Study
+from prefjax.evals.stats import paired
 
 Row = Mapping[str, Any]  # of results.jsonl: an arm with its points
 LONGER, EVEN = "the longer side", "even odds"
@@ -29,13 +29,17 @@ def _part(study: Study, rows: Sequence[Row]) -> str:
     last = {row["arm"]: row["points"][-1] for row in rows}
     first = next(iter(last.values()))
     second, title = SECOND[study.policy]
-    less = [_less({name: point[metric] for name, point in last.items()}) for metric in ("right", second)]
+    rules = {"right": {LONGER: first["longer"]}, "brier": {EVEN: first.get("even")}}
+    less = [
+        _less({name: point[metric] for name, point in last.items()} | rules.get(metric, {}))
+        for metric in ("right", second)
+    ]
     heads = ["", "right [95 %]", "of each seed", "less", f"{title} [95 %]", "less", "picks the longer"]
     heads += [*OF_A_POLICY, "seconds"] if study.policy else ["seconds"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    lines.append(_line([LONGER, _told(first["longer"]), "", _beside(first, "right", "longer")], heads))
+    lines.append(_line([LONGER, _told(first["longer"]), "", less[0][LONGER]], heads))
     if not study.policy:
-        lines.append(_line([EVEN, "", "", "", _told(first["even"]), _beside(first, "brier", "even")], heads))
+        lines.append(_line([EVEN, "", "", "", _told(first["even"]), less[1][EVEN]], heads))
     else:
         start = rows[0]["points"][0]
         lines.append(_line(["before training", *[""] * 6, *_of_policy(start)], heads))
@@ -50,17 +54,12 @@ def _part(study: Study, rows: Sequence[Row]) -> str:
 
 
 def _less(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """By how much a metric of each arm is above the first one's."""
+    """By how much a metric of each arm, or of a rule, which needs no training, is above the first one's."""
     values = {name: metric["by_prompt"] for name, metric in metrics.items()}
     first, *others = values
-    apart = points.differences({name: values[name] for name in others}, values[first])
+    apart = paired({name: values[name] for name in others}, values[first])
     tell = lambda gap, p: f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]{'*' if p < 0.05 else ''}"
     return {first: ""} | {name: tell(*found) for name, found in apart.items()}
-
-
-def _beside(first: Point, metric: str, rule: str) -> str:
-    """By how much what a rule says, which needs no training, is above the first arm."""
-    return _less({"": first[metric], rule: first[rule]})[rule]
 
 
 def _of_policy(point: Point) -> list[str]:

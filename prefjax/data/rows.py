@@ -77,11 +77,7 @@ def pairs(
             target = _target(record) if soft and not grades else 1.0
             label = target, record.get("grade", 0) * margin_per_grade, record["grade"] if grades else None
             for chosen, rejected in ranked_pairs(record["ranking"]) if "ranking" in record else [_sides(record)]:
-                first, second = (_encode(tokenizer, index, record["prompt"], side) for side in (chosen, rejected))
-                if first.response == second.response:
-                    rows.count(TWINS)
-                elif rows.add(index, record, first.prompt, first.response, second.response, label=label):
-                    rows.count(APART, first.apart + second.apart)
+                _add_pair(rows, tokenizer, index, record, (chosen, rejected), label=label)
         return rows.build()
 
 
@@ -106,17 +102,14 @@ def attributes(
             _require(record, index, "attributes", *NEEDED["pairs"])
             judged = record.get("attributes", {})
             known |= judged.keys()
-            if not judged.keys() & set(names):
+            here = [name for name in names if name in judged]
+            if not here:
                 rows.count(UNJUDGED)
                 continue
-            targets = [(1 + np.sign(judged[name])) / 2 if name in judged else math.nan for name in names]
+            targets = [(1 + np.sign(judged[name])) / 2 if name in here else math.nan for name in names]
             label: dict[str, Any] = {"attributes": targets} if several else {"label": (targets[0], 0.0, None)}
-            first, second = (_encode(tokenizer, index, record["prompt"], side) for side in _sides(record))
-            if first.response == second.response:
-                rows.count(TWINS)
-            elif rows.add(index, record, first.prompt, first.response, second.response, **label):
-                rows.count(APART, first.apart + second.apart)
-                for name in judged.keys() & set(names):
+            if _add_pair(rows, tokenizer, index, record, _sides(record), **label):
+                for name in here:
                     rows.count(f"judged in {name}")
         for name in names:
             if name not in known:
@@ -272,6 +265,19 @@ def _judged(record: Record, index: int) -> tuple[list[str], list[str], int]:
         return [], [], 2
     first, second = _sides(record) if better > 0 else _sides(record)[::-1]
     return [first], [second], 0
+
+
+def _add_pair(
+    rows: Builder, tokenizer: Tokenizer, index: int, record: Record, sides: tuple[str, str], **label: Any
+) -> bool:
+    """Keeps a pair, unless its sides are the same tokens or one is too long."""
+    first, second = (_encode(tokenizer, index, record["prompt"], side) for side in sides)
+    if first.response == second.response:
+        rows.count(TWINS)
+        return False
+    kept = rows.add(index, record, first.prompt, first.response, second.response, **label)
+    rows.count(APART, kept * (first.apart + second.apart))
+    return kept
 
 
 def _sides(record: Record) -> tuple[str, str]:

@@ -173,6 +173,20 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
+def paired(
+    arms: Mapping[str, Sequence[float | None]], other: Sequence[float | None]
+) -> dict[str, tuple[Interval, float]]:
+    """By how much each arm is above another one, from a number for each prompt, and the p-value.
+
+    Prompts come in one order in all, and those without a number on either side are left out. The p-value is that of a
+    paired t-test, adjusted for the number of comparisons by `holm`.
+    """
+    both = lambda values: [(a, b) for a, b in zip(values, other, strict=True) if a is not None and b is not None]
+    gaps = {name: [a - b for a, b in both(values)] for name, values in arms.items()}
+    raw = [float(scipy.stats.ttest_1samp(gap, 0.0).pvalue) if len({*gap}) > 1 else 1.0 for gap in gaps.values()]
+    return {name: (interval(gap, range(len(gap))), p) for (name, gap), p in zip(gaps.items(), holm(raw), strict=True)}
+
+
 def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
     """Wilson's score interval for a share, of which a tie may be half: right on average over shares, not for each."""
     z = float(scipy.stats.norm.ppf((1 + confidence) / 2))

@@ -24,6 +24,17 @@ def tiny():
     return run, run.algorithm.init(jax.random.key(0), run.start(0))
 
 
+def of_pairs(algorithm):
+    """A run on pairs of the desk world before its first step, and its state: of a reward model, or of a policy."""
+    c = base()
+    c.batch_size, c.mesh.data, c.algorithm = 4, 1, algorithm
+    c.loss = {"reward": "bradley_terry_loss()", "dpo": "simpo_loss(beta=1.0)"}[algorithm]
+    c.model, c.tokenizer = "llama(width=16, layers=1, heads=2)", "prefjax.worlds.desk:tokenizer()"
+    c.data.train, c.data.max_length = "prefjax.worlds.desk:pairs(n=8)", 80
+    run = setup(c)
+    return run, run.algorithm.init(jax.random.key(0), run.start(0))
+
+
 def bare():
     """A run of which an evaluation needs nothing but a place for what is shared."""
     return SimpleNamespace(shared={})

@@ -1,16 +1,14 @@
 """Calibration: the error and the diagram by hand, and margins of a reward model and of a policy."""
 
-import jax
 import numpy as np
 import pytest
 
 from prefjax import models
-from prefjax.config import base
 from prefjax.errors import ConfigError
 from prefjax.evals import calibration
 from prefjax.evals.calibration import judged, measure
 from prefjax.evals.stats import wilson
-from prefjax.setup import setup
+from tests.evals.conftest import of_pairs
 
 SOURCE = "prefjax.worlds.desk:pairs(split='validation', n=12)"
 
@@ -50,19 +48,13 @@ def test_pairs_of_one_record_are_not_so_many_records():
 
 @pytest.mark.parametrize("algorithm", ["reward", "dpo"])
 def test_margins_are_those_of_the_step(algorithm):
-    c = base()
-    c.batch_size, c.mesh.data, c.algorithm = 4, 1, algorithm
-    c.loss = {"reward": "bradley_terry_loss()", "dpo": "simpo_loss()"}[algorithm]
-    c.model, c.tokenizer = "llama(width=16, layers=1, heads=2)", "prefjax.worlds.desk:tokenizer()"
-    c.data.train, c.data.max_length = "prefjax.worlds.desk:pairs(n=8)", 80
-    run = setup(c)
-    state = run.algorithm.init(jax.random.key(0), run.start(0))
+    run, state = of_pairs(algorithm)
     found = calibration.make(run, source=SOURCE)(state, run.frozen, None)
     batch = run.batch_at(0)
     _, metrics = run.algorithm.step(state, run.frozen, run.hparams, batch, None)
-    again = calibration.make(run, source=c.data.train, limit=8, batch_size=3)(state, run.frozen, None)
+    again = calibration.make(run, source=run.config.data.train, limit=8, batch_size=3)(state, run.frozen, None)
     margins = [row["margin"] for row in again["samples"]]
-    everything = calibration.make(run, source=c.data.train)(state, run.frozen, None)["samples"]
+    everything = calibration.make(run, source=run.config.data.train)(state, run.frozen, None)["samples"]
     np.testing.assert_allclose(margins, [row["margin"] for row in everything], rtol=1e-4, atol=1e-5)
     assert len(found["samples"]) == 12 and abs(metrics["rewards/margin"].value) <= max(map(abs, margins))
     assert run.facts["calibration"][f"{SOURCE}[:12]"]["rows"] == 12

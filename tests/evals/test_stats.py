@@ -17,6 +17,7 @@ from prefjax.evals.stats import (
     holm,
     interval,
     jackknife,
+    paired,
     ratio,
     rogan_gladen,
     share,
@@ -164,3 +165,12 @@ def test_holm_rejects_what_closed_testing_with_bonferroni_does(values):
     for at, found in enumerate(adjusted):  # the largest p-value of all families that hold the hypothesis
         families = [f for size in range(1, len(values) + 1) for f in itertools.combinations(others, size) if at in f]
         assert found == pytest.approx(max(min(1, len(f) * min(values[i] for i in f)) for f in families))
+
+
+def test_arms_are_paired_by_prompt_where_both_say_something():
+    other = [1.0, 2.0, 3.0, None]
+    above = [2.0, 3.0, 4.001, 9.0]
+    found = paired({"above": above, "same": other}, other)
+    gap, p = found["above"]
+    assert gap.mean == pytest.approx(1.0, abs=1e-3) and gap.low > 0.99 and found["same"][1] == 1.0
+    assert p == pytest.approx(2 * paired({"above": above}, other)["above"][1])

@@ -36,16 +36,6 @@ def test_the_point_shown_is_the_nearest_and_never_the_start():
     assert points.start([point(0, 0.0), first])["step"] == 0
 
 
-def test_differences_are_paired_by_prompt_and_know_how_many_there_are():
-    other = point(24, 2.0, (1.0, 2.0, 3.0))
-    above = point(24, 2.0, (2.0, 3.0, 4.001))  # by 1 at every prompt, whatever the prompts are worth
-    found = points.differences({"above": above, "same": other}, other)
-    gap, p = found["above"]
-    assert gap.mean == pytest.approx(1.0, abs=1e-3) and gap.low > 0.99
-    alone = points.differences({"above": above}, other)["above"][1]
-    assert p == pytest.approx(2 * alone) and found["same"][1] == 1.0
-
-
 def test_the_table_has_every_objective_at_its_point_and_says_what_is_too_far():
     far, near = row("DPO and SFT", point(96, 9.0)), row("IPO", point(24, 1.9, (3.0, 4.0, 5.001)), point(48, 4.0))
     lost = row("SLiC", failed="loss.beta 0.1, seed 1")

@@ -11,12 +11,12 @@ import pytest
 from experiments.real import __main__ as command
 from experiments.real import points, recipes, sides, tables
 from prefjax import sweep
-from prefjax.config import base, validate
+from prefjax.config import validate
 from prefjax.data import load
 from prefjax.data.prompts import prompt_key
 from prefjax.errors import NonFiniteError
 from prefjax.evals import calibration
-from prefjax.setup import setup
+from tests.evals.conftest import of_pairs
 
 DESK = "prefjax.worlds.desk:pairs(split='validation', n=12)"
 TITLES = [command.title(arm) for arm in recipes.ARMS]
@@ -60,13 +60,7 @@ def test_the_majority_of_votes_is_a_side_or_a_tie(monkeypatch):
 
 @pytest.mark.parametrize("algorithm", ["reward", "dpo"])
 def test_the_rows_are_what_the_model_says(algorithm):
-    c = base()
-    c.batch_size, c.mesh.data, c.algorithm = 4, 1, algorithm
-    c.loss = {"reward": "bradley_terry_loss()", "dpo": "simpo_loss(beta=1.0)"}[algorithm]
-    c.model, c.tokenizer = "llama(width=16, layers=1, heads=2)", "prefjax.worlds.desk:tokenizer()"
-    c.data.train, c.data.max_length = "prefjax.worlds.desk:pairs(n=8)", 80
-    run = setup(c)
-    state = run.algorithm.init(jax.random.key(0), run.start(0))
+    run, state = of_pairs(algorithm)
     other = state._replace(params=jax.tree.map(lambda x: 1.1 * x, state.params))
     evaluate = sides.make(run, source=DESK, batch_size=5)
     rows = evaluate(state, {}, None)["samples"]
@@ -122,15 +116,6 @@ def test_points_join_folds_and_average_seeds(tmp_path):
     assert (start["step"], last["step"], last["pairs"], last["prompts"]) == (0, 8, 4, 3)
     assert last["right"]["of_seeds"] == [0.0, 1.0] and last["right"]["by_prompt"] == [0.5, 0.5, 0.5]
     assert start["right"]["mean"] == [1.0, 1.0, 1.0] and last["longer"]["mean"][0] == 0.0
-
-
-def test_differences_are_paired_by_prompt_where_both_say_something():
-    other = [1.0, 2.0, 3.0, None]
-    above = [2.0, 3.0, 4.001, 9.0]
-    found = points.differences({"above": above, "same": other}, other)
-    gap, p = found["above"]
-    assert gap.mean == pytest.approx(1.0, abs=1e-3) and gap.low > 0.99 and found["same"][1] == 1.0
-    assert p == pytest.approx(2 * points.differences({"above": above}, other)["above"][1])
 
 
 @pytest.mark.parametrize("arm", recipes.ARMS, ids=TITLES)
